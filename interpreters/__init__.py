@@ -1,0 +1,1 @@
+"""The interpreters: everything that touches the world. Services reach them through ``import ironsecrets``."""

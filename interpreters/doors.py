@@ -1,0 +1,99 @@
+"""The two doors: ``create_vault`` and ``open_vault``."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from interpreters.derivation import Credential, master_key_credential, passphrase_credential
+from interpreters.genesis import World, first_batch, unlock
+from interpreters.handles import accepted
+from interpreters.sinks import Sink
+from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
+from interpreters.store import Store
+from interpreters.vault import Vault
+from ironsecrets.errors import VaultError, VaultExists
+from ironsecrets.header import Argon2Cost
+from ironsecrets.identifiers import parse_person_name
+from ironsecrets.sensitive import Sensitive
+
+Passphrase = str | bytes | Sensitive
+
+
+def create_vault(
+    path: str | os.PathLike[str],
+    *,
+    passphrase: Passphrase | None = None,
+    master_key: Passphrase | None = None,
+    created_by: str = "operator",
+    cost: Argon2Cost | None = None,
+    sinks: Sequence[Sink] = (),
+    world: World | None = None,
+) -> Vault:
+    """Make a vault at ``path`` (mode 0600) and open it, unlocked by a passphrase or by a raw master key.
+
+    ``master_key`` is 32 bytes or their base64. ``cost`` is the slot's Argon2id cost (None: RFC 9106's second
+    recommended option, 64 MiB). Raises :class:`ironsecrets.VaultExists`, :class:`ironsecrets.StoreUnavailable`.
+    """
+    where = Path(path)
+    if os.path.lexists(where):
+        raise VaultExists(f"{where} exists already; nothing was changed")
+    credential = _credential(passphrase, master_key)
+    creator = accepted(parse_person_name(created_by))
+    SqliteStore.create(where, first_batch(credential, creator, world or World(), cost))
+    return open_on(SqliteStore(where), credential, sinks=sinks, world=world)
+
+
+def open_vault(
+    path: str | os.PathLike[str],
+    *,
+    passphrase: Passphrase | None = None,
+    master_key: Passphrase | None = None,
+    checkpoint: str | None = None,
+    sinks: Sequence[Sink] = (),
+    busy_timeout: float = BUSY_TIMEOUT,
+    world: World | None = None,
+) -> Vault:
+    """Open the vault at ``path``.
+
+    ``checkpoint`` is the last signed checkpoint the caller has seen: a file that was put back to an older copy
+    is then refused. ``busy_timeout`` is in seconds. Raises :class:`ironsecrets.VaultNotFound`,
+    :class:`ironsecrets.CannotUnlock`, :class:`ironsecrets.NotAVault`, :class:`ironsecrets.NewerFormat`,
+    :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`, :class:`ironsecrets.StoreUnavailable`.
+    """
+    credential = _credential(passphrase, master_key)
+    store = SqliteStore(Path(path), busy_timeout=busy_timeout)
+    return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
+
+
+def create_on(
+    store: Store, credential: Credential, *, created_by: str = "operator", world: World | None = None
+) -> Vault:
+    """Make a vault on an empty store of the caller's choice, and open it."""
+    creator = accepted(parse_person_name(created_by))
+    if store.load() is not None or not store.commit(first_batch(credential, creator, world or World())):
+        raise VaultExists("the store holds a vault already; nothing was changed")
+    return open_on(store, credential, world=world)
+
+
+def open_on(
+    store: Store,
+    credential: Credential,
+    *,
+    checkpoint: str | None = None,
+    sinks: Sequence[Sink] = (),
+    world: World | None = None,
+) -> Vault:
+    """Open what a store of the caller's choice holds."""
+    try:
+        return Vault(unlock(store, credential, checkpoint=checkpoint, sinks=sinks, world=world))
+    except BaseException:
+        store.close()
+        raise
+
+
+def _credential(passphrase: Passphrase | None, master_key: Passphrase | None) -> Credential:
+    if passphrase is not None and master_key is None:
+        return passphrase_credential(passphrase)
+    if master_key is not None and passphrase is None:
+        return master_key_credential(master_key)
+    raise VaultError("give either a passphrase or a master key")

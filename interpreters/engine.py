@@ -1,0 +1,394 @@
+"""The shell: catches up, completes, decides, commits, and only then lets anything out.
+
+One engine holds one unlocked vault on one store. Deciding is pure, so a conflict with another process is
+settled by catching up and deciding again. A commit whose fate is unknown is settled by looking for its request.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import attrs
+from returns.result import Failure, Result, Success
+
+from interpreters.sinks import Sink, SinkStatus, pump
+from interpreters.store import Batch, Store, StoredEntry
+from interpreters.world import Clock, Entropy
+from ironsecrets import leases as leasing
+from ironsecrets.at_rest import (
+    decode_head,
+    encode_head,
+    request_tag,
+    seal_entry,
+    seal_snapshot,
+    unseal_entry,
+)
+from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
+from ironsecrets.catalogue import REFUSALS
+from ironsecrets.drafts import DRAW_BYTES, Completed, Draft, NewGrant, NewLease, NewToken, NewVersion, complete
+from ironsecrets.effects import EraseRecord, KeepRecord, Reveal
+from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
+from ironsecrets.header import Header
+from ironsecrets.identifiers import LeaseId, RequestId, SecretId, VaultId
+from ironsecrets.keyring import Keys
+from ironsecrets.principals import Agent, Principal
+from ironsecrets.refusals import APPLIED, Refusal, Tampered
+from ironsecrets.replay import step
+from ironsecrets.sealing import SALT_BYTES, SealedRecord, open_value
+from ironsecrets.secrets import Put, readable
+from ironsecrets.sensitive import Sensitive
+from ironsecrets.snapshot import due
+from ironsecrets.state import VaultState
+from ironsecrets.vault import Command, Request
+
+ATTEMPTS = 1000
+NARROWING = frozenset(
+    {"revoke", "revoke-agent", "revoke-all", "revoke-lease", "release", "suspend", "remove", "destroy", "erase", "delete"}
+)
+NO_RECORD = Refusal("no-record", "a put needs its value; hand over a NewVersion instead")
+MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
+
+Ask = Command | Draft
+_T = TypeVar("_T")
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """An applied command: the command as it stands in the log, its entry's number and time, and what it gave.
+
+    ``disclosed`` is the value that was read or leased, or the token that was made; it shows itself to nobody
+    and belongs to the caller, who wipes it. ``erased`` is False where erased bytes may linger in the
+    write-ahead log until a reader has finished. ``repeated`` marks a request that was applied before.
+    """
+
+    command: Command
+    seq: int
+    at: int
+    request: RequestId
+    disclosed: Sensitive | None = None
+    erased: bool | None = None
+    repeated: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """What a whole verification has shown: so many entries replayed, so many records opened, this root."""
+
+    entries: int
+    records: int
+    secrets: int
+    root: bytes
+
+
+@attrs.define
+class Engine:
+    """An unlocked vault on a store. Thread-safe: one command at a time, in the order of the lock."""
+
+    store: Store
+    keys: Keys = attrs.field(repr=False)
+    header: Header = attrs.field(repr=False)
+    state: VaultState = attrs.field(repr=False)
+    snapshot_size: int
+    clock: Clock
+    entropy: Entropy
+    sinks: Sequence[Sink] = ()
+    lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
+    _pid: int = attrs.field(factory=os.getpid)
+    _stamp: int | None = None
+    _latest: int = 0
+    _closed: bool = False
+    _sink_errors: dict[int, str] = attrs.field(factory=dict[int, str])
+
+    def check_usable(self) -> None:
+        """Raise :class:`VaultClosed` after a close or in a forked child."""
+        if self._pid != os.getpid():
+            raise VaultClosed("this vault was opened before a fork; open it again in this process")
+        if self._closed:
+            raise VaultClosed("this vault is closed; open it again")
+
+    def now(self) -> int:
+        """The time for a decision, which never runs backwards."""
+        self._latest = max(self.clock.now(), self.state.last_at, self._latest)
+        return self._latest
+
+    def catch_up(self) -> None:
+        """Take in what other processes have appended, through the same replay as an auditor's."""
+        stamp = self.store.stamp()
+        if stamp == self._stamp:
+            return
+        head = found(decode_head(self.keys, self.header.vault, self.store.head()))
+        if head.size < self.state.log.size:
+            raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
+        state = self.state
+        for entry in self.plain_entries(state.log.size, head.size):
+            match step(state, entry):
+                case Success(after):
+                    state = after
+                case Failure(divergence):
+                    raise IntegrityError(divergence.line())
+                case _:
+                    raise AssertionError
+        if state.log != head:
+            raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
+        self.state = state
+        self._stamp = stamp
+
+    def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The plain bytes of entries, as they were written and hashed."""
+        return plain_entries(self.store, self.keys, self.header.vault, start, stop)
+
+    def execute(
+        self, principal: Principal, ask: Ask, request: RequestId | None = None
+    ) -> Result[Outcome, Refusal]:
+        """Decide and record one command, perform its effects, and hand over what it discloses."""
+        self.check_usable()
+        with self.lock:
+            self.check_usable()
+            self.catch_up()
+            if request is not None:
+                repeated = self._repeated(request)
+                if repeated is not None:
+                    return repeated
+            request_id = request or RequestId("rq_" + self.entropy.draw(16).hex())
+            for _ in range(ATTEMPTS):
+                result = self._attempt(principal, ask, request_id)
+                if result is not None:
+                    self._after()
+                    return result
+                self._stamp = None
+                self.catch_up()
+            raise VaultBusy("others kept writing to the vault; try again")
+
+    def _attempt(self, principal: Principal, ask: Ask, request_id: RequestId) -> Result[Outcome, Refusal] | None:
+        at = self.now()
+        match self._completed(at, ask):
+            case Success(completed):
+                pass
+            case Failure(refusal):
+                return Failure(refusal)
+            case _:
+                raise AssertionError
+        request = Request(at=at, command=completed.command, id=request_id, principal=principal)
+        match self._decided(request):
+            case None:
+                return Failure(MALFORMED)
+            case decision:
+                pass
+        if not self._commit(request, decision, completed.record):
+            return None
+        if decision.refusal is not None:
+            return Failure(decision.refusal)
+        return self._outcome(request, decision, completed)
+
+    def _decided(self, request: Request) -> Decision | None:
+        # What we write must be what an auditor can read: a caller's ill-typed field is found here.
+        try:
+            decision = decide(self.state, request)
+        except (TypeError, AttributeError, ValueError):
+            return None
+        match decode_entry(decision.entry):
+            case Success(entry) if entry.command == request.command:
+                return decision
+            case _:
+                return None
+
+    def _completed(self, at: int, ask: Ask) -> Result[Completed, Refusal]:
+        if isinstance(ask, Put):
+            return Failure(NO_RECORD)
+        if isinstance(ask, NewVersion | NewToken | NewGrant | NewLease):
+            try:
+                return complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
+            except (TypeError, AttributeError, ValueError):
+                return Failure(MALFORMED)
+        return Success(Completed(command=ask))
+
+    def _commit(self, request: Request, decision: Decision, record: SealedRecord | None) -> bool:
+        vault = self.header.vault
+        size = self.state.log.size
+        tag = request_tag(self.keys, request.id)
+        keeps = any(isinstance(effect, KeepRecord) for effect in decision.effects)
+        batch = Batch(
+            expected_size=size,
+            entries=(
+                StoredEntry(
+                    tag=tag,
+                    sealed=seal_entry(self.keys, vault, size, decision.entry, self.entropy.draw(SALT_BYTES)),
+                ),
+            ),
+            head=encode_head(self.keys, vault, decision.state.log),
+            keep=(record,) if record is not None and keeps else (),
+            erase=tuple((e.secret, e.version) for e in decision.effects if isinstance(e, EraseRecord)),
+            urgent=request.command.type in NARROWING,
+        )
+        try:
+            if not self.store.commit(batch):
+                return False
+        except StoreUnavailable:
+            if not self._was_kept(tag):
+                raise
+            self._stamp = None
+            self.catch_up()
+            return True
+        self.state = decision.state
+        return True
+
+    def _was_kept(self, tag: bytes) -> bool:
+        self._stamp = None
+        try:
+            return self.store.find(tag) is not None
+        except StoreUnavailable:
+            return False
+
+    def _outcome(
+        self, request: Request, decision: Decision, completed: Completed
+    ) -> Result[Outcome, Refusal]:
+        disclosed, erased = completed.shown, None
+        for effect in decision.effects:
+            match effect:
+                case Reveal(secret, version, _):
+                    match self.open_record(secret, version):
+                        case Success(value):
+                            disclosed = value
+                        case Failure(refusal):
+                            return Failure(refusal)
+                        case _:
+                            raise AssertionError
+                case EraseRecord():
+                    erased = False
+                case _:
+                    pass
+        if erased is False:
+            erased = self.store.settle()
+        return Success(
+            Outcome(
+                command=request.command,
+                seq=decision.state.log.size - 1,
+                at=request.at,
+                request=request.id,
+                disclosed=disclosed,
+                erased=erased,
+            )
+        )
+
+    def open_record(self, secret: SecretId, number: int) -> Result[Sensitive, Refusal]:
+        """The value of one version. A record that another process has just destroyed is refused, not missed."""
+        record = self.store.record(secret, number)
+        if record is None:
+            self._stamp = None
+            self.catch_up()
+        owner = self.state.secrets.by_id.get(secret)
+        if owner is None:
+            return Failure(REFUSALS["no-secret"])
+        match readable(owner, number):
+            case Success(version):
+                pass
+            case Failure(refusal):
+                return Failure(refusal)
+            case _:
+                raise AssertionError
+        if record is None:
+            raise IntegrityError(f"sealed record {secret} version {number} is missing")
+        epoch_key = self.keys.epoch(record.epoch)
+        if epoch_key is None:
+            raise IntegrityError(f"sealed record {secret} version {number} names an unknown epoch")
+        opened = open_value(record, vault=self.header.vault, epoch_key=epoch_key, expected=version.digest)
+        return Success(Sensitive.adopt(found(opened)))
+
+    def use_lease(
+        self, agent: Agent, lease_id: LeaseId, known_version: int
+    ) -> Result[tuple[leasing.Lease, int, Sensitive | None], Refusal]:
+        """The lease, its secret's current version, and the value unless ``known_version`` is that version.
+
+        Looks at the store first, so a revocation by another process holds at once. Writes no entry: the lease
+        has one.
+        """
+        self.check_usable()
+        with self.lock:
+            self.check_usable()
+            self.catch_up()
+            match leasing.live(self.state.access(), self.now(), agent, lease_id):
+                case Success((lease, _, secret)):
+                    pass
+                case Failure(refusal):
+                    return Failure(refusal)
+                case _:
+                    raise AssertionError
+            if secret.current == known_version:
+                return Success((lease, known_version, None))
+            return self.open_record(secret.id, secret.current).map(
+                lambda value: (lease, secret.current, value)
+            )
+
+    def _repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
+        seq = self.store.find(request_tag(self.keys, request))
+        if seq is None:
+            return None
+        raw = next(self.plain_entries(seq, seq + 1))
+        entry: AuditEntry = decode_entry(raw).unwrap()
+        if entry.verdict != APPLIED:
+            return Failure(REFUSALS[entry.verdict])
+        return Success(
+            Outcome(command=entry.command, seq=seq, at=entry.at, request=request, repeated=True)
+        )
+
+    def _after(self) -> None:
+        if due(self.state, self.snapshot_size):
+            self.take_snapshot()
+        self.pump_sinks()
+
+    def take_snapshot(self) -> None:
+        """Store the state as it is, so that the next open replays little. Failing to is no loss."""
+        sealed = seal_snapshot(self.keys, self.state, self.entropy.draw(SALT_BYTES))
+        size = self.state.log.size
+        try:
+            if self.store.commit(Batch(expected_size=size, snapshot=sealed)):
+                self.snapshot_size = size
+        except (StoreUnavailable, VaultBusy):
+            self._stamp = None
+
+    def pump_sinks(self) -> None:
+        """Bring every sink up to date; one that fails stays where it was and is tried again next time."""
+        for number, sink in enumerate(self.sinks):
+            error = pump(sink, self.state.log.size, self.plain_entries)
+            self._sink_errors.pop(number, None)
+            if error is not None:
+                self._sink_errors[number] = error
+
+    def sink_status(self) -> tuple[SinkStatus, ...]:
+        """How far each sink is, and why it is behind."""
+        return tuple(
+            SinkStatus(
+                name=type(sink).__name__,
+                position=sink.position(),
+                size=self.state.log.size,
+                error=self._sink_errors.get(number),
+            )
+            for number, sink in enumerate(self.sinks)
+        )
+
+    def close(self) -> None:
+        """Wipe the keys and let go of the store. In a forked child, touch neither."""
+        if self._closed or self._pid != os.getpid():
+            return
+        with self.lock:
+            self._closed = True
+            self.keys.wipe()
+            self.store.close()
+
+
+def found(result: Result[_T, Tampered]) -> _T:
+    """The value, or :class:`IntegrityError` naming what was tampered with."""
+    match result:
+        case Success(value):
+            return value
+        case Failure(tampered):
+            raise IntegrityError(f"{tampered.what} was changed or put back from elsewhere")
+        case _:
+            raise AssertionError
+
+
+def plain_entries(store: Store, keys: Keys, vault: VaultId, start: int, stop: int | None) -> Iterator[bytes]:
+    """The plain bytes of a store's entries."""
+    for seq, stored in enumerate(store.entries(start, stop), start):
+        yield found(unseal_entry(keys, vault, seq, stored.sealed))

@@ -1,0 +1,191 @@
+"""Making a vault and unlocking one, on any store."""
+
+from collections.abc import Sequence
+
+import attrs
+from returns.result import Failure, Success
+
+from interpreters.derivation import Credential, fresh_cost, slot_key
+from interpreters.engine import Engine, found, plain_entries
+from interpreters.proof import hold_against
+from interpreters.sinks import Sink
+from interpreters.store import Batch, Image, Store, StoredEntry
+from interpreters.world import Clock, Entropy, SystemClock, SystemEntropy
+from ironsecrets.at_rest import decode_head, encode_head, request_tag, seal_entry, unseal_snapshot
+from ironsecrets.audit import decide
+from ironsecrets.checkpoint import public_key_of
+from ironsecrets.errors import CannotUnlock, IntegrityError, NewerFormat, NotAVault
+from ironsecrets.header import (
+    Argon2Cost,
+    Header,
+    NewerHeader,
+    decode_header,
+    encode_header,
+    field,
+    header_digest,
+    header_mac,
+)
+from ironsecrets.identifiers import PersonName, RequestId, SlotId, VaultId
+from ironsecrets.keyring import Keys, WrongKey, derive_keys, make_slot, unlock_slot, wrap_epoch, wrap_signing_key
+from ironsecrets.principals import Operator
+from ironsecrets.replay import step
+from ironsecrets.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES
+from ironsecrets.sensitive import wipe
+from ironsecrets.state import EMPTY, VaultState
+from ironsecrets.vault import Create, Request
+
+
+@attrs.frozen(kw_only=True)
+class World:
+    """Where time and randomness come from."""
+
+    clock: Clock = SystemClock()
+    entropy: Entropy = SystemEntropy()
+
+
+def first_batch(
+    credential: Credential, creator: PersonName, world: World, cost: Argon2Cost | None = None
+) -> Batch:
+    """A new vault, as the first commit of its store: header, first entry, head."""
+    draw = world.entropy.draw
+    at = world.clock.now()
+    vault = VaultId(draw(16).hex())
+    root, epoch, signing = (bytearray(draw(KEY_BYTES)) for _ in range(3))
+    if credential.kind == "passphrase":
+        cost = cost or fresh_cost(draw(16))
+    with slot_key(credential, cost) as key:
+        slot = make_slot(
+            vault=vault,
+            slot=SlotId(draw(8).hex()),
+            kind=credential.kind,
+            cost=cost,
+            at=at,
+            slot_key=key.view(),
+            root_key=root,
+            nonce=draw(NONCE_BYTES),
+        )
+    header = Header(
+        audit_key=field(public_key_of(signing)),
+        epochs=(wrap_epoch(root, vault, number=1, key=epoch, at=at, salt=draw(SALT_BYTES)),),
+        root_generation=1,
+        signing_key=wrap_signing_key(root, vault, key=signing, salt=draw(SALT_BYTES)),
+        slots=(slot,),
+        vault=vault,
+    )
+    raw = encode_header(header)
+    keys = derive_keys(root, header).unwrap()
+    request = Request(
+        at=at,
+        command=Create(header=header_digest(raw), vault=vault),
+        id=RequestId("rq_" + draw(16).hex()),
+        principal=Operator(creator),
+    )
+    decision = decide(EMPTY, request)
+    batch = Batch(
+        expected_size=0,
+        entries=(
+            StoredEntry(
+                tag=request_tag(keys, request.id),
+                sealed=seal_entry(keys, vault, 0, decision.entry, draw(SALT_BYTES)),
+            ),
+        ),
+        header=(raw, header_mac(keys["header-mac"], raw)),
+        head=encode_head(keys, vault, decision.state.log),
+    )
+    keys.wipe()
+    for buffer in (root, epoch, signing):
+        wipe(buffer)
+    return batch
+
+
+def unlock(
+    store: Store,
+    credential: Credential,
+    *,
+    checkpoint: str | None = None,
+    sinks: Sequence[Sink] = (),
+    world: World | None = None,
+) -> Engine:
+    """Open what ``store`` holds. ``checkpoint`` is the last signed note that the opener has seen: a store that
+    went behind it, or took another way, is refused.
+    """
+    image = store.load()
+    if image is None:
+        raise NotAVault("the store holds no vault")
+    header = _header(image)
+    keys = _unlocked(header, credential)
+    if header_mac(keys["header-mac"], image.header) != image.header_mac:
+        raise IntegrityError("the header was changed")
+    state, snapshot_size = _restored(store, image, header, keys)
+    if state.header != header_digest(image.header):
+        raise IntegrityError("the header is not the one that the log knows: it was put back from an older copy")
+    world = world or World()
+    engine = Engine(
+        store=store,
+        keys=keys,
+        header=header,
+        state=state,
+        snapshot_size=snapshot_size,
+        clock=world.clock,
+        entropy=world.entropy,
+        sinks=tuple(sinks),
+    )
+    if checkpoint is not None:
+        hold_against(engine, checkpoint)
+    engine.pump_sinks()
+    return engine
+
+
+def _header(image: Image) -> Header:
+    match decode_header(image.header):
+        case Success(header):
+            return header
+        case Failure(NewerHeader(version)):
+            raise NewerFormat(f"the vault has format {version}, newer than this version knows; upgrade ironsecrets")
+        case Failure(tampered):
+            raise IntegrityError(f"the {tampered.what} cannot be trusted")
+        case _:
+            raise AssertionError
+
+
+def _unlocked(header: Header, credential: Credential) -> Keys:
+    slots = [slot for slot in header.slots if slot.kind == credential.kind]
+    for slot in slots:
+        with slot_key(credential, slot.cost) as key:
+            match unlock_slot(slot, header.vault, key.view()):
+                case Success(root):
+                    keys = derive_keys(root, header)
+                    wipe(root)
+                    return found(keys)
+                case Failure(WrongKey()):
+                    continue
+                case Failure(tampered):
+                    raise IntegrityError(f"{tampered.what} was changed")
+                case _:
+                    raise AssertionError
+    what = credential.kind.replace("-", " ")
+    if not slots:
+        kinds = " or ".join(sorted({slot.kind.replace("-", " ") for slot in header.slots}))
+        raise CannotUnlock(f"this vault is unlocked with a {kinds}, not with a {what}")
+    raise CannotUnlock(f"wrong {what}")
+
+
+def _restored(store: Store, image: Image, header: Header, keys: Keys) -> tuple[VaultState, int]:
+    head = found(decode_head(keys, header.vault, image.head))
+    state = EMPTY
+    if image.snapshot is not None:
+        state = found(unseal_snapshot(keys, header.vault, image.snapshot))
+        if state.log.size > head.size:
+            raise IntegrityError("the log is shorter than its snapshot: it was cut or put back to an older copy")
+    snapshot_size = state.log.size
+    for entry in plain_entries(store, keys, header.vault, state.log.size, head.size):
+        match step(state, entry):
+            case Success(after):
+                state = after
+            case Failure(divergence):
+                raise IntegrityError(divergence.line())
+            case _:
+                raise AssertionError
+    if state.log != head:
+        raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
+    return state, snapshot_size

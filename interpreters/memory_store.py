@@ -1,0 +1,76 @@
+"""The in-memory store: the smallest thing that obeys the laws of a store, for tests and for hosts without a disk."""
+
+import threading
+from collections.abc import Iterator
+
+import attrs
+
+from interpreters.store import Batch, Image, RecordKey, StoredEntry
+from ironsecrets.identifiers import SecretId
+from ironsecrets.sealing import SealedRecord
+
+
+class MemoryStore:
+    """Keeps a vault for as long as the object lives. Several vaults in one process may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._image: Image | None = None
+        self._entries: list[StoredEntry] = []
+        self._tags: dict[bytes, int] = {}
+        self._records: dict[RecordKey, SealedRecord] = {}
+        self._commits = 0
+
+    def load(self) -> Image | None:
+        return self._image
+
+    def head(self) -> bytes:
+        return b"" if self._image is None else self._image.head
+
+    def stamp(self) -> int:
+        return self._commits
+
+    def commit(self, batch: Batch) -> bool:
+        with self._lock:
+            if len(self._entries) != batch.expected_size:
+                return False
+            self._image = self._changed(batch)
+            for number, entry in enumerate(batch.entries, len(self._entries)):
+                self._tags[entry.tag] = number
+            self._entries += batch.entries
+            self._records.update({(kept.secret, kept.version): kept for kept in batch.keep})
+            for key in batch.erase:
+                self._records.pop(key, None)
+            self._commits += 1
+            return True
+
+    def _changed(self, batch: Batch) -> Image | None:
+        header, mac = batch.header or (
+            (b"", b"") if self._image is None else (self._image.header, self._image.header_mac)
+        )
+        image = self._image or Image(header=header, header_mac=mac, head=b"", snapshot=None)
+        return attrs.evolve(
+            image,
+            header=header,
+            header_mac=mac,
+            head=image.head if batch.head is None else batch.head,
+            snapshot=image.snapshot if batch.snapshot is None else batch.snapshot,
+        )
+
+    def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
+        yield from self._entries[start:stop]
+
+    def find(self, tag: bytes) -> int | None:
+        return self._tags.get(tag)
+
+    def record(self, secret: SecretId, version: int) -> SealedRecord | None:
+        return self._records.get((secret, version))
+
+    def records(self) -> Iterator[SealedRecord]:
+        yield from list(self._records.values())
+
+    def settle(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing to let go of: the vault stays for whoever opens it next."""

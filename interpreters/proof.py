@@ -1,0 +1,184 @@
+"""What an opened vault can prove: checkpoints, exports, and the verification of everything it holds."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from returns.result import Failure, Result, Success
+
+from interpreters.engine import Engine, Verification, found
+from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
+from ironsecrets.audit import decode_entry
+from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
+from ironsecrets.errors import IntegrityError
+from ironsecrets.header import header_digest, header_mac, raw_bytes
+from ironsecrets.keyring import signing_context
+from ironsecrets.merkle import Frontier, leaf_hash
+from ironsecrets.refusals import Tampered
+from ironsecrets.replay import Divergence, records_of, step
+from ironsecrets.sealing import open_value, unseal
+from ironsecrets.sensitive import wipe
+from ironsecrets.state import EMPTY, VaultState
+
+Progress = Callable[[int, int], None]
+ATTEMPTS = 5
+_T = TypeVar("_T")
+
+
+def verifier_key(engine: Engine) -> VerifierKey:
+    """The vault's public key, under the log's name."""
+    return VerifierKey(origin_of(engine.header.vault), raw_bytes(engine.header.audit_key))
+
+
+def checkpoint_note(engine: Engine) -> str:
+    """A signed checkpoint of the log as it is."""
+    engine.check_usable()
+    with engine.lock:
+        engine.catch_up()
+        log = engine.state.log
+        context = signing_context(engine.header.vault)
+        sealed = raw_bytes(engine.header.signing_key)
+        private = found(unseal(engine.keys["signing-key-wrapping"], context, sealed, "wrapped signing key"))
+        note = sign_checkpoint(Checkpoint(verifier_key(engine).name, log.size, log.root()), private)
+        wipe(private)
+        return note
+
+
+def root_at(engine: Engine, size: int) -> bytes:
+    """The root hash that the log had at ``size`` entries."""
+    frontier = Frontier()
+    for entry in engine.plain_entries(0, size):
+        frontier = frontier.append(leaf_hash(entry))
+    return frontier.root()
+
+
+def hold_against(engine: Engine, note: str) -> None:
+    """Refuse a log that is not a continuation of the one that the checkpoint was signed for."""
+    match verify_checkpoint(note, verifier_key(engine)):
+        case Success(seen):
+            pass
+        case Failure(refusal):
+            raise IntegrityError(f"the remembered checkpoint does not fit this vault: {refusal.message}")
+        case _:
+            raise AssertionError
+    size = engine.state.log.size
+    if seen.size > size:
+        raise IntegrityError(
+            f"the log has {size} entries, the remembered checkpoint {seen.size}: the vault was put back to an older copy"
+        )
+    if root_at(engine, seen.size) != seen.root:
+        raise IntegrityError("the log is not the one that the remembered checkpoint was signed for")
+
+
+def verify(engine: Engine, progress: Progress | None = None) -> Result[Verification, Divergence]:
+    """Replay the whole log from nothing and hold header, snapshot, state and every sealed record against it.
+
+    Others may go on writing meanwhile; what they change while this looks is looked at again.
+    """
+    engine.check_usable()
+    with engine.lock:
+        for _ in range(ATTEMPTS):
+            engine.catch_up()
+            before = engine.state.log.size
+            result = _verified(engine, progress)
+            engine.catch_up()
+            if isinstance(result, Success) or engine.state.log.size == before:
+                return result
+        return result
+
+
+def _verified(engine: Engine, progress: Progress | None) -> Result[Verification, Divergence]:
+    image = engine.store.load()
+    if image is None or header_mac(engine.keys["header-mac"], image.header) != image.header_mac:
+        return _beside("header", "the header under its MAC", "a header that was changed")
+    if header_digest(image.header) != engine.state.header:
+        return _beside("header", "the header that the log knows", "another one")
+    snapshot = None
+    if image.snapshot is not None:
+        match unseal_snapshot(engine.keys, engine.header.vault, image.snapshot):
+            case Success(state):
+                snapshot = state
+            case _:
+                return _beside("snapshot", "a snapshot that opens", "one that was changed or put back")
+    return (
+        _replayed(engine, snapshot, progress)
+        .bind(lambda state: _state_held(engine, state))
+        .bind(lambda state: _records_held(engine, state, progress))
+    )
+
+
+def _replayed(
+    engine: Engine, snapshot: VaultState | None, progress: Progress | None
+) -> Result[VaultState, Divergence]:
+    state, size = EMPTY, engine.state.log.size
+    for seq, stored in enumerate(engine.store.entries(0)):
+        if seq >= size:
+            return _at(seq, "size", f"{size} entries, as the head says", "an entry beyond them")
+        match unseal_entry(engine.keys, engine.header.vault, seq, stored.sealed):
+            case Success(raw):
+                pass
+            case _:
+                return _at(seq, "sealed", "the bytes that were stored", "bytes that were changed or moved")
+        match step(state, raw):
+            case Success(after):
+                state = after
+            case Failure(divergence):
+                return Failure(divergence)
+            case _:
+                raise AssertionError
+        if request_tag(engine.keys, decode_entry(raw).unwrap().request) != stored.tag:
+            return _at(seq, "request", "the tag of the entry's request", "another one")
+        if snapshot is not None and snapshot.log.size == state.log.size and snapshot != state:
+            return _at(seq, "snapshot", "the state that replay gives", "a snapshot that differs")
+        if progress is not None and seq % 1000 == 0:
+            progress(seq, size)
+    return Success(state)
+
+
+def _state_held(engine: Engine, state: VaultState) -> Result[VaultState, Divergence]:
+    if state != engine.state:
+        return _beside("state", "the state that replay gives", "a state that differs")
+    return Success(state)
+
+
+def _records_held(
+    engine: Engine, state: VaultState, progress: Progress | None
+) -> Result[Verification, Divergence]:
+    expected = records_of(state)
+    total = len(expected)
+    for number, record in enumerate(engine.store.records()):
+        name = f"sealed record {record.secret} version {record.version}"
+        digest = expected.pop((record.secret, record.version), None)
+        if digest is None:
+            return _beside("records", "no other records than the log knows", name)
+        key = engine.keys.epoch(record.epoch)
+        opened = (
+            Failure(Tampered(name))
+            if key is None
+            else open_value(record, vault=state.vault, epoch_key=key, expected=digest)
+        )
+        match opened:
+            case Success(value):
+                wipe(value)
+            case _:
+                return _beside("records", f"{name} as it was sealed", "one that was changed, swapped or put back")
+        if progress is not None and number % 1000 == 0:
+            progress(number, total)
+    if expected:
+        secret, version = min(expected)
+        return _beside("records", f"sealed record {secret} version {version}", "nothing in its place")
+    return Success(
+        Verification(
+            entries=state.log.size,
+            records=total,
+            secrets=len(state.secrets.by_id),
+            root=state.log.root(),
+        )
+    )
+
+
+def _at(seq: int, rule: str, expected: str, found: str) -> Result[_T, Divergence]:
+    return Failure(Divergence(rule=rule, seq=seq, expected=expected, found=found))
+
+
+def _beside(rule: str, expected: str, found: str) -> Result[_T, Divergence]:
+    return Failure(Divergence(rule=rule, seq=None, expected=expected, found=found))

@@ -1,0 +1,131 @@
+"""Audit sinks: where entries go beside the vault. The vault's own log is the source; a sink only follows it.
+
+A sink says which entry it wants next. One that fails stays there and gets the same entries again, so a failure
+delays entries and never loses one. Sinks come from the host's configuration, never from data in the vault.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from ironsecrets.audit import decode_entry
+from ironsecrets.encoding import as_fields
+
+CHUNK = 500
+Read = Callable[[int, int], Iterator[bytes]]
+
+
+class Sink(Protocol):
+    """Somewhere for entries to go, in order, at least once."""
+
+    def position(self) -> int:
+        """The number of the entry it wants next."""
+        ...
+
+    def deliver(self, start: int, entries: Sequence[bytes]) -> None:
+        """Take ``entries``, the first of which is number ``start``. Raising keeps the position."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class SinkStatus:
+    """How far a sink is: ``size - position`` entries behind, and the kind of the last error."""
+
+    name: str
+    position: int
+    size: int
+    error: str | None
+
+
+def pump(sink: Sink, size: int, read: Read) -> str | None:
+    """Deliver everything up to ``size``; the kind of the error where the sink failed."""
+    try:
+        while (start := sink.position()) < size:
+            sink.deliver(start, list(read(start, min(size, start + CHUNK))))
+            if sink.position() <= start:
+                return "the sink took nothing"
+    except Exception as error:  # a sink is the host's code: whatever it raises, the vault goes on
+        return f"{type(error).__module__}.{type(error).__qualname__}"
+    return None
+
+
+class JsonLinesSink:
+    """Appends entries to a JSONL file, byte for byte as they were hashed, synced before they count as delivered.
+
+    The file itself says how far it is: it is created with mode 0600, no symbolic link is followed, and a line
+    that a crash left half written is cut off.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._position: int | None = None
+        self._end = 0
+
+    def position(self) -> int:
+        if self._position is None:
+            descriptor = self._open()
+            try:
+                self._position, self._end = _complete_lines(descriptor)
+            finally:
+                os.close(descriptor)
+        return self._position
+
+    def deliver(self, start: int, entries: Sequence[bytes]) -> None:
+        descriptor = self._open()
+        try:
+            if os.fstat(descriptor).st_size < self._end:
+                self._position = None
+                raise OSError("the file is shorter than it was")
+            os.ftruncate(descriptor, self._end)
+            os.lseek(descriptor, self._end, os.SEEK_SET)
+            data = b"".join(entry + b"\n" for entry in entries)
+            written = 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._position = start + len(entries)
+        self._end += len(data)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self._path, flags, 0o600)
+
+
+def _complete_lines(descriptor: int) -> tuple[int, int]:
+    lines = end = offset = 0
+    while chunk := os.pread(descriptor, 1 << 20, offset):
+        lines += chunk.count(b"\n")
+        if b"\n" in chunk:
+            end = offset + chunk.rindex(b"\n") + 1
+        offset += len(chunk)
+    return lines, end
+
+
+class LoggingSink:
+    """Forwards entries to Python's ``logging``: applied ones at INFO, refused ones at WARNING.
+
+    The record's message is the command's type and verdict; ``record.audit`` is the whole entry as plain data.
+    ``position`` is where to start (0: the beginning); a host that keeps :meth:`position` misses nothing over a
+    restart.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None, *, position: int = 0) -> None:
+        self._logger = logger or logging.getLogger("ironsecrets.audit")
+        self._position = position
+
+    def position(self) -> int:
+        return self._position
+
+    def deliver(self, start: int, entries: Sequence[bytes]) -> None:
+        for number, raw in enumerate(entries, start):
+            entry = decode_entry(raw).unwrap()
+            level = logging.INFO if entry.verdict == "applied" else logging.WARNING
+            extra = {"audit": as_fields(entry)}
+            self._logger.log(level, "%s %s", entry.command.type, entry.verdict, extra=extra)
+            self._position = number + 1

@@ -1,0 +1,92 @@
+"""The tables of a vault file, and how an older file becomes today's.
+
+``user_version`` counts the migrations a file has been through; migration n takes it from n to n + 1. The schema
+of an opened file must be, text for text, what the same migrations make of an empty database: a planted trigger,
+view, index or table is found before anything is read.
+"""
+
+import apsw
+
+from ironsecrets.errors import IntegrityError, NewerFormat, NotAVault
+
+APPLICATION_ID = 0x49524E53
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL, mac BLOB NOT NULL) STRICT;
+    CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE TABLE snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE entries (seq INTEGER PRIMARY KEY, request BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE records (secret TEXT NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL,
+        wrap BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (secret, version)) STRICT;
+    """,
+)
+
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+
+
+def harden(connection: apsw.Connection, busy_timeout: float) -> None:
+    """What holds for one connection only and must be set on each."""
+    connection.set_busy_timeout(int(busy_timeout * 1000))
+    for option, value in (
+        (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),
+        (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+        (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+        (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
+        (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
+    ):
+        connection.config(option, value)
+    for name, setting in (
+        ("cell_size_check", "ON"),
+        ("fullfsync", "ON"),
+        ("checkpoint_fullfsync", "ON"),
+        ("synchronous", "FULL"),
+        ("secure_delete", "ON"),
+        ("temp_store", "MEMORY"),
+        ("mmap_size", "0"),
+        ("wal_autocheckpoint", "0"),
+    ):
+        connection.execute(f"PRAGMA {name} = {setting}")
+
+
+def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Bring a file forward to today's version, all of it or nothing."""
+    if _version(connection) == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for script in migrations[_version(connection) :]:
+            connection.execute(script)
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def check_identity(
+    connection: apsw.Connection, path: str, migrations: tuple[str, ...] = MIGRATIONS
+) -> None:
+    """Refuse a database that is no vault, one from a newer version, and one with anything planted in it."""
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise NotAVault(f"{path} is a database, but not a vault")
+    version = _version(connection)
+    if version > len(migrations):
+        raise NewerFormat(
+            f"{path} was written by a newer version (database format {version}, this one knows"
+            f" {len(migrations)}); upgrade ironsecrets"
+        )
+    expected = apsw.Connection(":memory:")
+    for script in migrations[:version]:
+        expected.execute(script)
+    wanted = expected.execute(_SCHEMA).fetchall()
+    expected.close()
+    if connection.execute(_SCHEMA).fetchall() != wanted:
+        raise IntegrityError("the database schema was changed (a trigger, view, index or table that is not ours)")
+
+
+def _version(connection: apsw.Connection) -> int:
+    version = connection.pragma("user_version")
+    return version if isinstance(version, int) else 0

@@ -1,0 +1,317 @@
+"""The SQLite store: one file through APSW, WAL, ``synchronous=FULL``, one transaction a commit.
+
+Several processes may open one file. After an error from a commit the connection counts as dead and is opened
+anew. In a forked child the store refuses and never touches the parent's connection.
+"""
+
+import ctypes
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from interpreters.ballast import Ballast
+from interpreters.sqlite_errors import translated
+from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate
+from interpreters.store import Batch, Image, StoredEntry
+from ironsecrets.errors import IntegrityError, NotAVault, StoreFull, StoreUnavailable, VaultClosed, VaultExists, VaultNotFound
+from ironsecrets.identifiers import SecretId
+from ironsecrets.sealing import SealedRecord
+
+CHECKPOINT_PAGES = 1000
+PAGE = 500
+BUSY_TIMEOUT = 10.0
+
+_T = TypeVar("_T")
+_open_stores: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
+
+
+def _poison() -> None:
+    # The child must neither use nor close what it inherited: closing would act on the parent's files. An extra
+    # reference keeps the connection from being closed when the child's objects are collected.
+    for store in list(_open_stores):
+        store.abandon()
+
+
+os.register_at_fork(after_in_child=_poison)
+
+
+class SqliteStore:
+    """A vault in one SQLite file. ``vfs`` names another SQLite VFS, for tests of faults and power loss."""
+
+    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, vfs: str | None = None) -> None:
+        self.path = path
+        self._busy_timeout = busy_timeout
+        self._vfs = vfs
+        self._wal_pages = 0
+        self._connection: apsw.Connection | None = None
+        self._closed = False
+        self._ballast = Ballast(path)
+        self._connected()
+        _open_stores.add(self)
+
+    @classmethod
+    def create(cls, path: Path, first: Batch, *, vfs: str | None = None) -> None:
+        """Make a vault file with ``first`` in it. The file appears whole, with mode 0600, or not at all."""
+        if os.path.lexists(path):
+            raise VaultExists(f"{path} exists already; nothing was changed")
+        if not path.parent.is_dir():
+            raise StoreUnavailable(f"the folder {path.parent} does not exist; make it first")
+        making = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
+        with translated(path):
+            try:
+                os.close(os.open(making, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                os.chmod(making, 0o600)
+                connection = apsw.Connection(str(making), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+                try:
+                    connection.execute("PRAGMA page_size = 4096")
+                    harden(connection, BUSY_TIMEOUT)
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    migrate(connection)
+                    _write(connection, first, fresh=True)
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                finally:
+                    connection.close()
+                _publish(making, path)
+            finally:
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    with suppress(OSError):
+                        os.unlink(f"{making}{suffix}")
+        Ballast(path).keep()
+
+    def _connected(self) -> apsw.Connection:
+        if self._closed:
+            raise VaultClosed("this vault is closed, or came here by a fork; open it again")
+        if self._connection is None:
+            with translated(self.path):
+                try:
+                    self._connection = self._open()
+                except (apsw.FullError, apsw.CantOpenError, apsw.IOError):
+                    if not self._ballast.release():
+                        raise
+                    self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> apsw.Connection:
+        _look(self.path)
+        connection = apsw.Connection(
+            str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs
+        )
+        try:
+            connection.set_busy_timeout(int(self._busy_timeout * 1000))
+            check_identity(connection, str(self.path))
+            harden(connection, self._busy_timeout)
+            migrate(connection)
+            check_identity(connection, str(self.path), MIGRATIONS)
+            if connection.pragma("journal_mode") != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.set_wal_hook(self._count_pages)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _count_pages(self, connection: apsw.Connection, schema: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        connection = self._connected()
+        with translated(self.path):
+            return work(connection)
+
+    def load(self) -> Image | None:
+        def image(connection: apsw.Connection) -> Image | None:
+            row: Any = connection.execute(
+                "SELECT header.body, header.mac, head.body, (SELECT sealed FROM snapshot) FROM header, head"
+            ).fetchone()
+            if row is None:
+                return None
+            return Image(header=row[0], header_mac=row[1], head=row[2], snapshot=row[3])
+
+        return self._read(image)
+
+    def head(self) -> bytes:
+        row: Any = self._read(lambda connection: connection.execute("SELECT body FROM head").fetchone())
+        if row is None:
+            raise IntegrityError("the head of the log is missing")
+        return row[0]
+
+    def stamp(self) -> int:
+        row: Any = self._read(lambda connection: connection.execute("PRAGMA data_version").fetchone())
+        return row[0]
+
+    def commit(self, batch: Batch) -> bool:
+        try:
+            return self._commit(batch)
+        except StoreFull:
+            if not (batch.urgent and self._ballast.release()):
+                raise
+            return self._commit(batch)
+
+    def _commit(self, batch: Batch) -> bool:
+        connection = self._connected()
+        try:
+            with translated(self.path):
+                done = _write(connection, batch, fresh=False)
+        except StoreUnavailable:
+            self._drop()
+            raise
+        if self._wal_pages >= CHECKPOINT_PAGES:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return done
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(apsw.Error):
+                connection.close()
+
+    def _checkpoint(self, mode: int) -> bool:
+        # The commit is durable already; a checkpoint that fails is tried again after a later one.
+        try:
+            left, done = self._connected().wal_checkpoint(mode=mode)
+        except apsw.Error:
+            return False
+        self._wal_pages = left - done
+        self._ballast.keep()
+        return left == done
+
+    def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
+        at = start
+        while stop is None or at < stop:
+            until = at + PAGE if stop is None else min(stop, at + PAGE)
+            query = "SELECT seq, request, sealed FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq"
+            rows: list[Any] = self._read(
+                lambda connection, low=at, high=until: connection.execute(query, (low, high)).fetchall()
+            )
+            for expected, (seq, tag, sealed) in enumerate(rows, at):
+                if seq != expected:
+                    raise IntegrityError(f"entry {expected} is missing")
+                yield StoredEntry(tag=tag, sealed=sealed)
+            if len(rows) < until - at:
+                if stop is not None or self._beyond(at + len(rows)):
+                    raise IntegrityError(f"entry {at + len(rows)} is missing")
+                return
+            at = until
+
+    def _beyond(self, seq: int) -> bool:
+        query = "SELECT 1 FROM entries WHERE seq >= ? LIMIT 1"
+        return self._read(lambda connection: connection.execute(query, (seq,)).fetchone()) is not None
+
+    def find(self, tag: bytes) -> int | None:
+        query = "SELECT seq FROM entries WHERE request = ?"
+        row: Any = self._read(lambda connection: connection.execute(query, (tag,)).fetchone())
+        return None if row is None else row[0]
+
+    def record(self, secret: SecretId, version: int) -> SealedRecord | None:
+        query = "SELECT secret, version, epoch, wrap, body FROM records WHERE secret = ? AND version = ?"
+        row: Any = self._read(lambda connection: connection.execute(query, (secret, version)).fetchone())
+        return None if row is None else _record(row)
+
+    def records(self) -> Iterator[SealedRecord]:
+        query = "SELECT rowid, secret, version, epoch, wrap, body FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        last = -(2**63)
+        while True:
+            rows: list[Any] = self._read(
+                lambda connection, after=last: connection.execute(query, (after, PAGE)).fetchall()
+            )
+            for row in rows:
+                yield _record(row[1:])
+            if len(rows) < PAGE:
+                return
+            last = rows[-1][0]
+
+    def settle(self) -> bool:
+        return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        if self._connection is not None:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._drop()
+        self._closed = True
+
+    def abandon(self) -> None:
+        """In a forked child: refuse from now on, and never let the inherited connection be closed."""
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        self._connection = None
+        self._closed = True
+
+
+def _record(row: Any) -> SealedRecord:
+    secret, version, epoch, wrap, body = row
+    return SealedRecord(secret=SecretId(secret), version=version, epoch=epoch, wrap=wrap, body=body)
+
+
+def _write(connection: apsw.Connection, batch: Batch, *, fresh: bool) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        row: Any = connection.execute("SELECT size FROM head").fetchone()
+        if (0 if row is None and fresh else row[0] if row else None) != batch.expected_size:
+            if row is None and not fresh:
+                raise IntegrityError("the head of the log is missing")
+            connection.execute("ROLLBACK")
+            return False
+        _fill(connection, batch)
+        connection.execute("COMMIT")
+        return True
+    except apsw.ConstraintError:
+        raise IntegrityError("the log holds an entry beyond its head") from None
+    finally:
+        # After some errors SQLite has rolled back by itself; asking it again would hide the cause.
+        if connection.in_transaction:
+            with suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+
+
+def _fill(connection: apsw.Connection, batch: Batch) -> None:
+    if batch.header is not None:
+        connection.execute("INSERT OR REPLACE INTO header VALUES (1, ?, ?)", batch.header)
+    for seq, entry in enumerate(batch.entries, batch.expected_size):
+        connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
+    if batch.head is not None:
+        size = batch.expected_size + len(batch.entries)
+        connection.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (size, batch.head))
+    if batch.snapshot is not None:
+        connection.execute("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
+    for kept in batch.keep:
+        connection.execute(
+            "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+            (kept.secret, kept.version, kept.epoch, kept.wrap, kept.body),
+        )
+    for secret, version in batch.erase:
+        connection.execute("DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))
+
+
+def _look(path: Path) -> None:
+    if not os.path.lexists(path):
+        raise VaultNotFound(f"there is no vault at {path}; create one with: ironsecrets --vault {path} init")
+    if path.is_dir():
+        raise NotAVault(f"{path} is a folder, not a vault file")
+    if path.is_symlink() and not path.exists():
+        raise VaultNotFound(f"{path} is a symbolic link to nothing")
+    if path.stat().st_size == 0:
+        raise NotAVault(f"{path} is an empty file, not a vault")
+
+
+def _publish(making: Path, path: Path) -> None:
+    """Give the finished file its name, unless the name was taken meanwhile."""
+    try:
+        os.link(making, path)
+    except FileExistsError:
+        raise VaultExists(f"{path} exists already; nothing was changed") from None
+    except OSError:
+        os.rename(making, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

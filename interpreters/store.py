@@ -1,0 +1,95 @@
+"""What a store is: a small protocol that keeps sealed bytes atomically and durably, and understands none of them.
+
+Whoever writes a store implements :class:`Store` and runs ``pytest properties --store module:factory``.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import attrs
+
+from ironsecrets.identifiers import SecretId
+from ironsecrets.sealing import SealedRecord
+
+RecordKey = tuple[SecretId, int]
+
+
+@attrs.frozen(kw_only=True)
+class StoredEntry:
+    """One sealed entry and the 16-byte tag of its request."""
+
+    tag: bytes
+    sealed: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Image:
+    """What is needed to open: the header with its MAC, the head of the log, and the last snapshot."""
+
+    header: bytes
+    header_mac: bytes
+    head: bytes
+    snapshot: bytes | None
+
+
+@attrs.frozen(kw_only=True)
+class Batch:
+    """One atomic, durable change, on condition that the log has ``expected_size`` entries.
+
+    None and empty leave things as they are. ``urgent`` marks a change that only narrows access: a store that
+    has no space left should find some for it.
+    """
+
+    expected_size: int
+    entries: tuple[StoredEntry, ...] = ()
+    header: tuple[bytes, bytes] | None = None
+    head: bytes | None = None
+    snapshot: bytes | None = None
+    keep: tuple[SealedRecord, ...] = ()
+    erase: tuple[RecordKey, ...] = ()
+    urgent: bool = False
+
+
+class Store(Protocol):
+    """Keeps a vault. Every method may raise a :class:`ironsecrets.VaultError` of the store's kind."""
+
+    def load(self) -> Image | None:
+        """The latest image, read at one moment; None where nothing was ever committed."""
+        ...
+
+    def head(self) -> bytes:
+        """The latest head."""
+        ...
+
+    def stamp(self) -> int:
+        """A number that differs from the last one after somebody else has committed. Cheap."""
+        ...
+
+    def commit(self, batch: Batch) -> bool:
+        """Perform ``batch`` whole and durably and return True, or change nothing and return False where the log
+        has another size than expected."""
+        ...
+
+    def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
+        """Entries number ``start`` up to but without ``stop`` (None: all there are), in order."""
+        ...
+
+    def find(self, tag: bytes) -> int | None:
+        """The number of the entry with this request tag, or None."""
+        ...
+
+    def record(self, secret: SecretId, version: int) -> SealedRecord | None:
+        """One sealed record, or None."""
+        ...
+
+    def records(self) -> Iterator[SealedRecord]:
+        """All sealed records, in any order."""
+        ...
+
+    def settle(self) -> bool:
+        """Make erasures final (free pages, write-ahead log); False where someone's open read still hinders it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything. Closing twice is no error."""
+        ...

@@ -1,0 +1,144 @@
+"""An opened vault: handles for principals, ``execute`` for functional callers, and what auditors take with them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from returns.result import Result
+
+from interpreters import proof
+from interpreters.engine import Ask, Engine, Outcome, Verification
+from interpreters.files import write_private
+from interpreters.handles import (
+    AgentHandle,
+    OperatorHandle,
+    ViewerHandle,
+    accepted,
+    operator_handle,
+    viewer_handle,
+)
+from interpreters.sinks import SinkStatus
+from ironsecrets.agents import authenticate
+from ironsecrets.grants import decide
+from ironsecrets.header import Header
+from ironsecrets.identifiers import RequestId, parse_agent_id, parse_environment
+from ironsecrets.principals import Agent, Principal
+from ironsecrets.refusals import Refusal
+from ironsecrets.replay import Divergence
+from ironsecrets.secrets import Secret
+from ironsecrets.state import VaultState
+
+
+class Vault:
+    """An unlocked vault. Thread-safe; a context manager; unusable in a forked child, which opens its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def execute(
+        self, principal: Principal, command: Ask, *, request: RequestId | None = None
+    ) -> Result[Outcome, Refusal]:
+        """Decide one command, record it, and perform it: the whole language, for functional callers.
+
+        With ``request`` the command is idempotent: a request that was recorded before is not decided again.
+        Raises only :class:`ironsecrets.VaultError` for what the store or the file does.
+        """
+        return self._engine.execute(principal, command, request)
+
+    def operator(self, name: str) -> OperatorHandle:
+        """An operator's handle; ``name`` stands in the log."""
+        return operator_handle(self._engine, name)
+
+    def viewer(self, name: str) -> ViewerHandle:
+        """A viewer's handle; ``name`` stands in the log."""
+        return viewer_handle(self._engine, name)
+
+    def agent(self, token: str) -> AgentHandle:
+        """The handle of the agent that holds ``token``. Raises :class:`ironsecrets.Refused` (``bad-token``)."""
+        self._engine.check_usable()
+        with self._engine.lock:
+            self._engine.catch_up()
+            return AgentHandle(self._engine, accepted(authenticate(self._engine.state.agents, token)))
+
+    def acting_for(self, agent: str) -> AgentHandle:
+        """An agent's handle without a token: the host vouches for who it is."""
+        return AgentHandle(self._engine, Agent(accepted(parse_agent_id(agent))))
+
+    def leasable(self, agent: str, *, environment: str) -> Sequence[Secret]:
+        """The secrets that an agent could lease now, by name: for a host that injects them."""
+        within = accepted(parse_environment(environment))
+        who = accepted(parse_agent_id(agent))
+        state = self.state
+        return [
+            secret
+            for secret in sorted(state.secrets.by_id.values(), key=lambda secret: secret.name)
+            if secret.environment == within
+            and secret.deleted_at is None
+            and decide(
+                state.grants, self._engine.now(), agent=who, environment=within, name=secret.name, ttl=None
+            ).map(lambda _: True).value_or(False)
+        ]
+
+    @property
+    def state(self) -> VaultState:
+        """The state as of now, a frozen value."""
+        self._engine.check_usable()
+        with self._engine.lock:
+            self._engine.catch_up()
+            return self._engine.state
+
+    @property
+    def header(self) -> Header:
+        """What stands in clear: slots with their costs, epochs, the audit public key."""
+        return self._engine.header
+
+    def entries(self, start: int = 0) -> Iterator[bytes]:
+        """The log's entries from number ``start``, each as the exact bytes that were hashed."""
+        return self._engine.plain_entries(start, self.state.log.size)
+
+    def checkpoint(self) -> str:
+        """A signed checkpoint of the log as it is now (C2SP tlog-checkpoint). Keep it, and open with it."""
+        return proof.checkpoint_note(self._engine)
+
+    def verifier_key(self) -> str:
+        """The public key that checkpoints are checked with, as ``name+hash+key``."""
+        return proof.verifier_key(self._engine).text()
+
+    def verify(self, progress: proof.Progress | None = None) -> Result[Verification, Divergence]:
+        """Replay everything and hold header, snapshot, state and every sealed record against it."""
+        return proof.verify(self._engine, progress)
+
+    def export(self, folder: str | Path) -> Path:
+        """Write ``log.jsonl``, ``checkpoint.txt`` and ``verifier.key`` into ``folder``, mode 0600; the folder.
+
+        Whoever has the three can verify and replay the log without the vault.
+        """
+        target = Path(folder)
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._engine.lock:
+            note = self.checkpoint()
+            size = self._engine.state.log.size
+            lines = (entry + b"\n" for entry in self._engine.plain_entries(0, size))
+            write_private(target / "log.jsonl", lines)
+        write_private(target / "checkpoint.txt", [note.encode()])
+        write_private(target / "verifier.key", [self.verifier_key().encode() + b"\n"])
+        return target
+
+    def sinks(self) -> tuple[SinkStatus, ...]:
+        """How far each audit sink is."""
+        return self._engine.sink_status()
+
+    def close(self) -> None:
+        """Wipe the keys and let go of the store. Closing twice is no error."""
+        self._engine.close()
+
+    def __enter__(self) -> "Vault":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<vault {self._engine.header.vault}>"

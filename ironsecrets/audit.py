@@ -1,0 +1,175 @@
+"""The audit log: entries, their canonical bytes, and the one step that decides and records.
+
+An entry is one JSON object, UTF-8, keys sorted, no insignificant whitespace. Its bytes are hashed and stored as
+written and are never encoded again; a text that is not the canonical form of an entry is no entry. One line of
+the exported JSONL is one leaf of the tree.
+"""
+
+from typing import Annotated, Literal
+
+import attrs
+import msgspec
+from returns.result import Failure, Result, Success
+
+from ironsecrets import agents as agency
+from ironsecrets import grants as granting
+from ironsecrets import leases as leasing
+from ironsecrets import reading
+from ironsecrets import secrets as keeping
+from ironsecrets.effects import Effect
+from ironsecrets.encoding import canonical
+from ironsecrets.identifiers import Micros, RequestIdField
+from ironsecrets.merkle import leaf_hash
+from ironsecrets.principals import PrincipalFields, principal_fields, principal_from
+from ironsecrets.refusals import APPLIED, CODE_PATTERN, Refusal
+from ironsecrets.state import VaultState
+from ironsecrets.vault import Command, Create, Request, apply
+
+ENTRY_LIMIT = 64 * 1024
+ENTRY_VERSION = 1
+
+_COMMAND_TYPES: tuple[type[Command], ...] = (
+    Create,
+    keeping.Put,
+    keeping.Describe,
+    keeping.Rollback,
+    keeping.Destroy,
+    keeping.Delete,
+    keeping.Undelete,
+    keeping.Erase,
+    reading.RevealValue,
+    reading.MaskValue,
+    reading.ListEntries,
+    agency.Enroll,
+    agency.Suspend,
+    agency.Resume,
+    agency.Remove,
+    granting.IssueGrant,
+    granting.Revoke,
+    granting.RevokeAgent,
+    granting.RevokeAll,
+    leasing.OpenLease,
+    leasing.Renew,
+    leasing.Release,
+    leasing.RevokeLease,
+)
+
+
+def _tag(kind: type[Command]) -> str:
+    return str(attrs.fields_dict(kind)["type"].default)
+
+
+COMMANDS: dict[str, type[Command]] = {_tag(kind): kind for kind in _COMMAND_TYPES}
+"""Every command, by the ``type`` that stands in its entry."""
+
+
+@attrs.frozen(kw_only=True)
+class AuditEntry:
+    """What was asked, by whom, when, and what was decided: ``applied`` or a refusal's code."""
+
+    at: Micros
+    command: Command
+    principal: PrincipalFields
+    request: RequestIdField
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    v: Literal[1] = ENTRY_VERSION
+    verdict: Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, max_length=64)]
+
+
+@attrs.frozen(kw_only=True)
+class _Envelope:
+    at: Micros
+    command: msgspec.Raw
+    principal: PrincipalFields
+    request: RequestIdField
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    v: Literal[1]
+    verdict: Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, max_length=64)]
+
+
+@attrs.frozen
+class _Tagged:
+    type: str
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_TAGGED = msgspec.json.Decoder(_Tagged)
+_BODIES = {tag: msgspec.json.Decoder(kind) for tag, kind in COMMANDS.items()}
+
+
+def encode_entry(request: Request, seq: int, verdict: str) -> bytes:
+    """The canonical bytes of the entry number ``seq``, counted from 0."""
+    return canonical(
+        AuditEntry(
+            at=request.at,
+            command=request.command,
+            principal=principal_fields(request.principal),
+            request=request.id,
+            seq=seq,
+            verdict=verdict,
+        )
+    )
+
+
+def decode_entry(raw: bytes) -> Result[AuditEntry, str]:
+    """Decode strictly, or say in one line what is wrong (never quoting the bytes).
+
+    Refuses more than 64 KiB, unknown commands and fields, malformed identifiers, duplicate keys, and every text
+    that is not canonical.
+    """
+    if len(raw) > ENTRY_LIMIT:
+        return Failure("the entry is larger than 64 KiB")
+    try:
+        envelope = _ENVELOPE.decode(raw)
+        body = _BODIES.get(_TAGGED.decode(envelope.command).type)
+        if body is None:
+            return Failure("the entry holds an unknown command")
+        entry = AuditEntry(
+            at=envelope.at,
+            command=body.decode(envelope.command),
+            principal=envelope.principal,
+            request=envelope.request,
+            seq=envelope.seq,
+            verdict=envelope.verdict,
+        )
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return Failure("the entry is malformed")
+    if canonical(entry) != raw:
+        return Failure("the entry is not in canonical form")
+    return Success(entry)
+
+
+def request_of(entry: AuditEntry) -> Request | None:
+    """The request that an entry records, or None where its principal makes no sense."""
+    principal = principal_from(entry.principal)
+    if principal is None:
+        return None
+    return Request(at=entry.at, command=entry.command, id=entry.request, principal=principal)
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """A request decided and recorded: the state after it, its entry, and the effects if it was applied."""
+
+    state: VaultState
+    entry: bytes
+    effects: tuple[Effect, ...]
+    refusal: Refusal | None
+
+
+def decide(state: VaultState, request: Request) -> Decision:
+    """Apply ``request`` and record it, refused or not. The only way in which a log grows."""
+    match apply(state, request):
+        case Success(transition):
+            after, effects, refusal = transition.state, transition.effects, None
+        case Failure(refused):
+            after, effects, refusal = state, (), refused
+        case _:
+            raise AssertionError
+    entry = encode_entry(request, state.log.size, APPLIED if refusal is None else refusal.code)
+    return Decision(state=recorded(after, request.at, entry), entry=entry, effects=effects, refusal=refusal)
+
+
+def recorded(state: VaultState, at: int, entry: bytes) -> VaultState:
+    """``state`` with the log's frontier and time moved on by one entry."""
+    return attrs.evolve(state, log=state.log.append(leaf_hash(entry)), last_at=at)

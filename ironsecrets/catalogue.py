@@ -1,0 +1,35 @@
+"""Every refusal by its code, for readers of a log who want the line for people."""
+
+from types import ModuleType
+
+from ironsecrets import (
+    agents,
+    checkpoint,
+    grants,
+    identifiers,
+    leases,
+    merkle,
+    principals,
+    sealing,
+    secrets,
+    vault,
+)
+from ironsecrets.refusals import Refusal
+
+_MODULES: tuple[ModuleType, ...] = (
+    agents,
+    checkpoint,
+    grants,
+    identifiers,
+    leases,
+    merkle,
+    principals,
+    sealing,
+    secrets,
+    vault,
+)
+
+REFUSALS: dict[str, Refusal] = {
+    value.code: value for module in _MODULES for value in vars(module).values() if isinstance(value, Refusal)
+}
+"""Code to refusal."""

@@ -1,0 +1,264 @@
+"""Leases: time-boxed use of a grant: open, renew, release, revoke, expire.
+
+A lease is live while its time runs, its grant is neither revoked nor expired, its agent is admitted and its
+secret is there: all looked up at each use, so a revocation need not visit leases to end them. Expiry is no
+command: it follows from the time that a command or a use carries.
+"""
+
+from typing import Literal
+
+import attrs
+from immutables import Map
+from returns.result import Failure, Result, Success
+
+from ironsecrets import grants as granting
+from ironsecrets.agents import Agents, admit
+from ironsecrets.effects import Effect, Reveal
+from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
+from ironsecrets.identifiers import (
+    LATEST_TIME,
+    AgentId,
+    AgentIdField,
+    EnvironmentField,
+    GrantIdField,
+    LeaseId,
+    LeaseIdField,
+    Micros,
+    SecretIdField,
+    SecretNameField,
+    Span,
+)
+from ironsecrets.principals import Agent
+from ironsecrets.refusals import Refusal
+from ironsecrets.secrets import NO_SECRET, SECRET_DELETED, Secret, Secrets, readable
+
+UNKNOWN_LEASE = Refusal("unknown-lease", "there is no such lease; it is released, revoked or expired")
+LEASE_EXPIRED = Refusal("lease-expired", "the lease has expired")
+LEASE_REVOKED = Refusal("lease-revoked", "the grant behind the lease is revoked or expired")
+LEASE_AT_MAXIMUM = Refusal("lease-at-maximum", "the lease already runs as long as its grant allows")
+LEASE_TAKEN = Refusal("lease-taken", "that lease id is already in use")
+
+
+@attrs.frozen(kw_only=True)
+class Lease:
+    """One use of ``grant``. Live from ``opened_at`` until just before ``expires_at``, both in microseconds."""
+
+    agent: AgentIdField
+    environment: EnvironmentField
+    expires_at: Micros
+    grant: GrantIdField
+    id: LeaseIdField
+    name: SecretNameField
+    opened_at: Micros
+    secret: SecretIdField
+
+
+@attrs.frozen
+class Leases:
+    """Leases that are not known to have ended, by id and by agent."""
+
+    by_id: Map[LeaseId, Lease] = Map()
+    by_agent: Map[AgentId, Held] = Map()
+
+    def keep(self, lease: Lease) -> "Leases":
+        """With ``lease`` added or replaced."""
+        held = self.by_agent.get(lease.agent, Held())
+        held = attrs.evolve(held, ids=held.ids.set(lease.id, True))
+        return Leases(self.by_id.set(lease.id, lease), self.by_agent.set(lease.agent, held))
+
+    def drop(self, lease: Lease) -> "Leases":
+        """Without ``lease``."""
+        held = self.by_agent[lease.agent]
+        ids = held.ids.delete(lease.id)
+        by_agent = (
+            self.by_agent.set(lease.agent, attrs.evolve(held, ids=ids))
+            if ids
+            else self.by_agent.delete(lease.agent)
+        )
+        return Leases(self.by_id.delete(lease.id), by_agent)
+
+    def pruned(self, agent: AgentId, at: int, grants: Grants) -> "Leases":
+        """Without the ended leases of ``agent``, once it holds many."""
+        held = self.by_agent.get(agent, Held())
+        if len(held.ids) < held.prune_at:
+            return self
+        ended = [
+            lease
+            for lease_id in sorted(held.ids)
+            if (lease := self.by_id[LeaseId(lease_id)]).expires_at <= at or lease.grant not in grants.by_id
+        ]
+        leases = self
+        for lease in ended:
+            leases = leases.drop(lease)
+        left = leases.by_agent.get(agent, Held())
+        left = attrs.evolve(left, prune_at=max(PRUNE_FLOOR, 2 * len(left.ids)))
+        return attrs.evolve(leases, by_agent=leases.by_agent.set(agent, left))
+
+    def without_agent(self, agent: AgentId) -> "Leases":
+        """Without any lease of ``agent``."""
+        held = self.by_agent.get(agent)
+        if held is None:
+            return self
+        by_id = self.by_id
+        with by_id.mutate() as changing:
+            for lease_id in held.ids:
+                del changing[LeaseId(lease_id)]
+            by_id = changing.finish()
+        return Leases(by_id, self.by_agent.delete(agent))
+
+
+@attrs.frozen(kw_only=True)
+class OpenLease:
+    """An agent asks for a secret by name; ``ttl`` None takes the grant's default."""
+
+    environment: EnvironmentField
+    lease: LeaseIdField
+    name: SecretNameField
+    ttl: Span | None = None
+    type: Literal["lease"] = "lease"
+
+
+@attrs.frozen(kw_only=True)
+class Renew:
+    """An agent asks for its lease to run ``ttl`` from now (None: the grant's default), within the maximum."""
+
+    lease: LeaseIdField
+    ttl: Span | None = None
+    type: Literal["renew"] = "renew"
+
+
+@attrs.frozen(kw_only=True)
+class Release:
+    """An agent ends its own lease."""
+
+    lease: LeaseIdField
+    type: Literal["release"] = "release"
+
+
+@attrs.frozen(kw_only=True)
+class RevokeLease:
+    """An operator ends one lease; its grant stays."""
+
+    lease: LeaseIdField
+    type: Literal["revoke-lease"] = "revoke-lease"
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """The parts of the state that a lease depends on."""
+
+    secrets: Secrets
+    agents: Agents
+    grants: Grants
+    leases: Leases
+
+
+Opened = Result[tuple[Grants, Leases, tuple[Effect, ...]], Refusal]
+
+
+def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Opened:
+    """Refusals: those of :func:`ironsecrets.agents.admit`, :func:`ironsecrets.grants.decide` and of reading a
+    secret, and ``lease-taken``. Whether the secret exists is looked at only under a grant that covers its name.
+    """
+    if command.lease in access.leases.by_id:
+        return Failure(LEASE_TAKEN)
+
+    def opened(grant: granting.Grant, secret: Secret) -> Opened:
+        until = at + (grant.default_ttl if command.ttl is None else command.ttl)
+        lease = Lease(
+            agent=agent.id,
+            environment=command.environment,
+            expires_at=_bounded(until, grant),
+            grant=grant.id,
+            id=command.lease,
+            name=command.name,
+            opened_at=at,
+            secret=secret.id,
+        )
+        grants = granting.use(access.grants, grant)
+        leases = access.leases.pruned(agent.id, at, grants).keep(lease)
+        return readable(secret, None).map(
+            lambda version: (grants, leases, (Reveal(secret.id, version.number, version.digest),))
+        )
+
+    return (
+        admit(access.agents, agent)
+        .bind(
+            lambda _: granting.decide(
+                access.grants,
+                at,
+                agent=agent.id,
+                environment=command.environment,
+                name=command.name,
+                ttl=command.ttl,
+            )
+        )
+        .bind(
+            lambda grant: access.secrets.live(command.environment, command.name).bind(
+                lambda secret: opened(grant, secret)
+            )
+        )
+    )
+
+
+def _bounded(until: int, grant: granting.Grant) -> int:
+    return min(until, LATEST_TIME if grant.expires_at is None else grant.expires_at)
+
+
+def live(access: Access, at: int, agent: Agent, lease_id: LeaseId) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
+    """The lease, if ``agent`` may use it at ``at``. Another agent's lease is as unknown as none.
+
+    Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``,
+    ``lease-revoked``, ``no-secret``, ``secret-deleted``.
+    """
+    match admit(access.agents, agent):
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            pass
+    lease = access.leases.by_id.get(lease_id)
+    if lease is None or lease.agent != agent.id:
+        return Failure(UNKNOWN_LEASE)
+    if at >= lease.expires_at:
+        return Failure(LEASE_EXPIRED)
+    grant = access.grants.by_id.get(lease.grant)
+    if grant is None or not grant.live(at):
+        return Failure(LEASE_REVOKED)
+    secret = access.secrets.by_id.get(lease.secret)
+    if secret is None:
+        return Failure(NO_SECRET)
+    return Success((lease, grant, secret)) if secret.deleted_at is None else Failure(SECRET_DELETED)
+
+
+def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Leases, Refusal]:
+    """Refusals: those of :func:`live`, ``ttl-too-long``, ``lease-at-maximum``."""
+
+    def longer(found: tuple[Lease, granting.Grant, Secret]) -> Result[Leases, Refusal]:
+        lease, grant, _ = found
+        if command.ttl is not None and command.ttl > grant.maximum_ttl:
+            return Failure(TTL_TOO_LONG)
+        until = at + (grant.default_ttl if command.ttl is None else command.ttl)
+        until = _bounded(min(until, lease.opened_at + grant.maximum_ttl), grant)
+        if until <= lease.expires_at:
+            return Failure(LEASE_AT_MAXIMUM)
+        return Success(access.leases.keep(attrs.evolve(lease, expires_at=until)))
+
+    return live(access, at, agent, command.lease).bind(longer)
+
+
+def release(access: Access, agent: Agent, command: Release) -> Result[Leases, Refusal]:
+    """Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``."""
+
+    def let_go(_: object) -> Result[Leases, Refusal]:
+        lease = access.leases.by_id.get(command.lease)
+        if lease is None or lease.agent != agent.id:
+            return Failure(UNKNOWN_LEASE)
+        return Success(access.leases.drop(lease))
+
+    return admit(access.agents, agent).bind(let_go)
+
+
+def revoke_lease(leases: Leases, command: RevokeLease) -> Result[Leases, Refusal]:
+    """Refusals: ``unknown-lease``."""
+    lease = leases.by_id.get(command.lease)
+    return Failure(UNKNOWN_LEASE) if lease is None else Success(leases.drop(lease))

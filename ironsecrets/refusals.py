@@ -1,0 +1,28 @@
+"""A refusal: a value that says why a command was not applied.
+
+Each capability keeps its own refusals beside its rules. A refusal's ``code`` is stable and stands in the audit
+log as the verdict; its ``message`` is one line for people. Both are constants, so no name and no value can
+reach a message.
+"""
+
+import re
+
+import attrs
+
+APPLIED = "applied"
+CODE_PATTERN = r"\A[a-z]+(?:-[a-z]+)*\Z"
+
+
+@attrs.frozen
+class Refusal:
+    """Why a command was not applied: a stable ``code`` (such as ``no-grant``) and one line for people."""
+
+    code: str = attrs.field(validator=attrs.validators.matches_re(re.compile(CODE_PATTERN)))
+    message: str
+
+
+@attrs.frozen
+class Tampered:
+    """Bytes that do not open, or do not say what they must. ``what`` names the thing, never its content."""
+
+    what: str

@@ -1,0 +1,47 @@
+"""The state of a vault: one frozen value made of each capability's part."""
+
+import attrs
+
+from ironsecrets.agents import Agents
+from ironsecrets.grants import Grants
+from ironsecrets.identifiers import Digest, VaultId
+from ironsecrets.keyring import Epoch
+from ironsecrets.leases import Access, Leases
+from ironsecrets.merkle import Frontier
+from ironsecrets.secrets import Secrets
+
+
+@attrs.frozen(kw_only=True)
+class VaultState:
+    """Everything a decision may look at, and the log's frontier.
+
+    ``vault`` is empty until the first entry creates it. ``last_at`` is the time of the newest entry.
+    """
+
+    vault: VaultId = VaultId("")
+    header: Digest = Digest("")
+    epochs: tuple[Epoch, ...] = ()
+    secrets: Secrets = Secrets()
+    agents: Agents = Agents()
+    grants: Grants = Grants()
+    leases: Leases = Leases()
+    log: Frontier = Frontier()
+    last_at: int = 0
+
+    def access(self) -> Access:
+        """The parts that leases depend on."""
+        return Access(secrets=self.secrets, agents=self.agents, grants=self.grants, leases=self.leases)
+
+    def epoch(self) -> int:
+        """The number of the current epoch; 0 before the vault is created."""
+        return self.epochs[-1].number if self.epochs else 0
+
+    def objects(self) -> int:
+        """How many secrets, agents, grants and leases it holds: what a snapshot costs."""
+        return (
+            len(self.secrets.by_id) + len(self.agents.by_id) + len(self.grants.by_id) + len(self.leases.by_id)
+        )
+
+
+EMPTY = VaultState()
+"""The state before the first entry."""
