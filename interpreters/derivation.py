@@ -6,10 +6,10 @@ the passphrase behind in the C heap.
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, cast
 
 import attrs
-from argon2.low_level import ARGON2_VERSION, core, error_to_str, ffi, lib  # pyright: ignore[reportPrivateImportUsage, reportUnknownVariableType]
+from argon2.low_level import ARGON2_VERSION, core, error_to_str, ffi, lib  # pyright: ignore[reportUnknownVariableType]
 
 from ironsecrets.encoding import to_base64
 from ironsecrets.errors import CannotUnlock, StoreUnavailable
@@ -73,8 +73,8 @@ def argon2id(
 ) -> bytearray:
     """Argon2id, RFC 9106 section 3, into a buffer of ours. ``secret`` and ``associated`` are its K and X."""
     out = bytearray(length)
-    foreign: Any = ffi
-    library: Any = lib
+    foreign = cast(Any, ffi)
+    library = cast(Any, lib)
     keep = [foreign.from_buffer(one) for one in (out, passphrase.view(), bytearray(salt))]
     extra = [foreign.from_buffer(bytearray(one)) for one in (secret, associated)]
     context = foreign.new(

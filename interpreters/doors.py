@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from interpreters.conversions import accepted
 from interpreters.derivation import Credential, master_key_credential, passphrase_credential
 from interpreters.genesis import World, first_batch, unlock
-from interpreters.handles import accepted
 from interpreters.sinks import Sink
 from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
 from interpreters.store import Store

@@ -7,13 +7,14 @@ settled by catching up and deciding again. A commit whose fate is unknown is set
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
 
 import attrs
 from returns.result import Failure, Result, Success
 
+from interpreters.outcome import Ask, Outcome
 from interpreters.sinks import Sink, SinkStatus, pump
 from interpreters.store import Batch, Store, StoredEntry
+from interpreters.unsealed import found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
 from ironsecrets.at_rest import (
@@ -22,63 +23,50 @@ from ironsecrets.at_rest import (
     request_tag,
     seal_entry,
     seal_snapshot,
-    unseal_entry,
 )
 from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
 from ironsecrets.catalogue import REFUSALS
-from ironsecrets.drafts import DRAW_BYTES, Completed, Draft, NewGrant, NewLease, NewToken, NewVersion, complete
+from ironsecrets.drafts import (
+    DRAW_BYTES,
+    Completed,
+    NewGrant,
+    NewLease,
+    NewToken,
+    NewVersion,
+    complete,
+)
 from ironsecrets.effects import EraseRecord, KeepRecord, Reveal
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
 from ironsecrets.header import Header
-from ironsecrets.identifiers import LeaseId, RequestId, SecretId, VaultId
+from ironsecrets.identifiers import LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
-from ironsecrets.refusals import APPLIED, Refusal, Tampered
+from ironsecrets.refusals import APPLIED, Refusal
 from ironsecrets.replay import step
 from ironsecrets.sealing import SALT_BYTES, SealedRecord, open_value
 from ironsecrets.secrets import Put, readable
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.snapshot import due
 from ironsecrets.state import VaultState
-from ironsecrets.vault import Command, Request
+from ironsecrets.vault import Request
 
 ATTEMPTS = 1000
 NARROWING = frozenset(
-    {"revoke", "revoke-agent", "revoke-all", "revoke-lease", "release", "suspend", "remove", "destroy", "erase", "delete"}
+    {
+        "revoke",
+        "revoke-agent",
+        "revoke-all",
+        "revoke-lease",
+        "release",
+        "suspend",
+        "remove",
+        "destroy",
+        "erase",
+        "delete",
+    }
 )
 NO_RECORD = Refusal("no-record", "a put needs its value; hand over a NewVersion instead")
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
-
-Ask = Command | Draft
-_T = TypeVar("_T")
-
-
-@attrs.frozen(kw_only=True)
-class Outcome:
-    """An applied command: the command as it stands in the log, its entry's number and time, and what it gave.
-
-    ``disclosed`` is the value that was read or leased, or the token that was made; it shows itself to nobody
-    and belongs to the caller, who wipes it. ``erased`` is False where erased bytes may linger in the
-    write-ahead log until a reader has finished. ``repeated`` marks a request that was applied before.
-    """
-
-    command: Command
-    seq: int
-    at: int
-    request: RequestId
-    disclosed: Sensitive | None = None
-    erased: bool | None = None
-    repeated: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class Verification:
-    """What a whole verification has shown: so many entries replayed, so many records opened, this root."""
-
-    entries: int
-    records: int
-    secrets: int
-    root: bytes
 
 
 @attrs.define
@@ -138,9 +126,7 @@ class Engine:
         """The plain bytes of entries, as they were written and hashed."""
         return plain_entries(self.store, self.keys, self.header.vault, start, stop)
 
-    def execute(
-        self, principal: Principal, ask: Ask, request: RequestId | None = None
-    ) -> Result[Outcome, Refusal]:
+    def execute(self, principal: Principal, ask: Ask, request: RequestId | None = None) -> Result[Outcome, Refusal]:
         """Decide and record one command, perform its effects, and hand over what it discloses."""
         self.check_usable()
         with self.lock:
@@ -240,9 +226,7 @@ class Engine:
         except StoreUnavailable:
             return False
 
-    def _outcome(
-        self, request: Request, decision: Decision, completed: Completed
-    ) -> Result[Outcome, Refusal]:
+    def _outcome(self, request: Request, decision: Decision, completed: Completed) -> Result[Outcome, Refusal]:
         disclosed, erased = completed.shown, None
         for effect in decision.effects:
             match effect:
@@ -316,9 +300,7 @@ class Engine:
                     raise AssertionError
             if secret.current == known_version:
                 return Success((lease, known_version, None))
-            return self.open_record(secret.id, secret.current).map(
-                lambda value: (lease, secret.current, value)
-            )
+            return self.open_record(secret.id, secret.current).map(lambda value: (lease, secret.current, value))
 
     def _repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
         seq = self.store.find(request_tag(self.keys, request))
@@ -328,9 +310,7 @@ class Engine:
         entry: AuditEntry = decode_entry(raw).unwrap()
         if entry.verdict != APPLIED:
             return Failure(REFUSALS[entry.verdict])
-        return Success(
-            Outcome(command=entry.command, seq=seq, at=entry.at, request=request, repeated=True)
-        )
+        return Success(Outcome(command=entry.command, seq=seq, at=entry.at, request=request, repeated=True))
 
     def _after(self) -> None:
         if due(self.state, self.snapshot_size):
@@ -375,20 +355,3 @@ class Engine:
             self._closed = True
             self.keys.wipe()
             self.store.close()
-
-
-def found(result: Result[_T, Tampered]) -> _T:
-    """The value, or :class:`IntegrityError` naming what was tampered with."""
-    match result:
-        case Success(value):
-            return value
-        case Failure(tampered):
-            raise IntegrityError(f"{tampered.what} was changed or put back from elsewhere")
-        case _:
-            raise AssertionError
-
-
-def plain_entries(store: Store, keys: Keys, vault: VaultId, start: int, stop: int | None) -> Iterator[bytes]:
-    """The plain bytes of a store's entries."""
-    for seq, stored in enumerate(store.entries(start, stop), start):
-        yield found(unseal_entry(keys, vault, seq, stored.sealed))

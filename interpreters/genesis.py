@@ -6,10 +6,11 @@ import attrs
 from returns.result import Failure, Success
 
 from interpreters.derivation import Credential, fresh_cost, slot_key
-from interpreters.engine import Engine, found, plain_entries
+from interpreters.engine import Engine
 from interpreters.proof import hold_against
 from interpreters.sinks import Sink
 from interpreters.store import Batch, Image, Store, StoredEntry
+from interpreters.unsealed import found, plain_entries
 from interpreters.world import Clock, Entropy, SystemClock, SystemEntropy
 from ironsecrets.at_rest import decode_head, encode_head, request_tag, seal_entry, unseal_snapshot
 from ironsecrets.audit import decide
@@ -26,8 +27,17 @@ from ironsecrets.header import (
     header_mac,
 )
 from ironsecrets.identifiers import PersonName, RequestId, SlotId, VaultId
-from ironsecrets.keyring import Keys, WrongKey, derive_keys, make_slot, unlock_slot, wrap_epoch, wrap_signing_key
+from ironsecrets.keyring import (
+    Keys,
+    WrongKey,
+    derive_keys,
+    make_slot,
+    unlock_slot,
+    wrap_epoch,
+    wrap_signing_key,
+)
 from ironsecrets.principals import Operator
+from ironsecrets.refusals import Tampered
 from ironsecrets.replay import step
 from ironsecrets.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES
 from ironsecrets.sensitive import wipe
@@ -43,9 +53,7 @@ class World:
     entropy: Entropy = SystemEntropy()
 
 
-def first_batch(
-    credential: Credential, creator: PersonName, world: World, cost: Argon2Cost | None = None
-) -> Batch:
+def first_batch(credential: Credential, creator: PersonName, world: World, cost: Argon2Cost | None = None) -> Batch:
     """A new vault, as the first commit of its store: header, first entry, head."""
     draw = world.entropy.draw
     at = world.clock.now()
@@ -142,8 +150,8 @@ def _header(image: Image) -> Header:
             return header
         case Failure(NewerHeader(version)):
             raise NewerFormat(f"the vault has format {version}, newer than this version knows; upgrade ironsecrets")
-        case Failure(tampered):
-            raise IntegrityError(f"the {tampered.what} cannot be trusted")
+        case Failure(Tampered(what)):
+            raise IntegrityError(f"the {what} cannot be trusted")
         case _:
             raise AssertionError
 
@@ -159,8 +167,8 @@ def _unlocked(header: Header, credential: Credential) -> Keys:
                     return found(keys)
                 case Failure(WrongKey()):
                     continue
-                case Failure(tampered):
-                    raise IntegrityError(f"{tampered.what} was changed")
+                case Failure(Tampered(changed)):
+                    raise IntegrityError(f"{changed} was changed")
                 case _:
                     raise AssertionError
     what = credential.kind.replace("-", " ")

@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
-from interpreters.engine import Engine, Verification, found
+from interpreters.engine import Engine
+from interpreters.outcome import Verification
+from interpreters.unsealed import found
 from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
 from ironsecrets.audit import decode_entry
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
@@ -63,7 +65,8 @@ def hold_against(engine: Engine, note: str) -> None:
     size = engine.state.log.size
     if seen.size > size:
         raise IntegrityError(
-            f"the log has {size} entries, the remembered checkpoint {seen.size}: the vault was put back to an older copy"
+            f"the log has {size} entries, the remembered checkpoint {seen.size}:"
+            " the vault was put back to an older copy"
         )
     if root_at(engine, seen.size) != seen.root:
         raise IntegrityError("the log is not the one that the remembered checkpoint was signed for")
@@ -76,14 +79,15 @@ def verify(engine: Engine, progress: Progress | None = None) -> Result[Verificat
     """
     engine.check_usable()
     with engine.lock:
-        for _ in range(ATTEMPTS):
+        left = ATTEMPTS
+        while True:
             engine.catch_up()
             before = engine.state.log.size
             result = _verified(engine, progress)
             engine.catch_up()
-            if isinstance(result, Success) or engine.state.log.size == before:
+            left -= 1
+            if isinstance(result, Success) or engine.state.log.size == before or not left:
                 return result
-        return result
 
 
 def _verified(engine: Engine, progress: Progress | None) -> Result[Verification, Divergence]:
@@ -106,9 +110,7 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
     )
 
 
-def _replayed(
-    engine: Engine, snapshot: VaultState | None, progress: Progress | None
-) -> Result[VaultState, Divergence]:
+def _replayed(engine: Engine, snapshot: VaultState | None, progress: Progress | None) -> Result[VaultState, Divergence]:
     state, size = EMPTY, engine.state.log.size
     for seq, stored in enumerate(engine.store.entries(0)):
         if seq >= size:
@@ -140,9 +142,7 @@ def _state_held(engine: Engine, state: VaultState) -> Result[VaultState, Diverge
     return Success(state)
 
 
-def _records_held(
-    engine: Engine, state: VaultState, progress: Progress | None
-) -> Result[Verification, Divergence]:
+def _records_held(engine: Engine, state: VaultState, progress: Progress | None) -> Result[Verification, Divergence]:
     expected = records_of(state)
     total = len(expected)
     for number, record in enumerate(engine.store.records()):

@@ -5,7 +5,7 @@ Some say less than they seem to: a failed read can come as ``CorruptError`` and 
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ironsecrets.errors import IntegrityError, NotAVault, StoreFull, StoreUnavai
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Generator[None]:
     """Turn whatever the store's work raises into one of ours."""
     try:
         yield

@@ -5,6 +5,9 @@ of an opened file must be, text for text, what the same migrations make of an em
 view, index or table is found before anything is read.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import apsw
 
 from ironsecrets.errors import IntegrityError, NewerFormat, NotAVault
@@ -23,6 +26,11 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+
+
+def run(connection: Any, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+    """Run one statement (or a script without parameters) and take all its rows at once."""
+    return connection.execute(sql, tuple(parameters) or None).fetchall()
 
 
 def harden(connection: apsw.Connection, busy_timeout: float) -> None:
@@ -47,30 +55,28 @@ def harden(connection: apsw.Connection, busy_timeout: float) -> None:
         ("mmap_size", "0"),
         ("wal_autocheckpoint", "0"),
     ):
-        connection.execute(f"PRAGMA {name} = {setting}")
+        run(connection, f"PRAGMA {name} = {setting}")
 
 
 def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
     """Bring a file forward to today's version, all of it or nothing."""
     if _version(connection) == len(migrations):
         return
-    connection.execute("BEGIN IMMEDIATE")
+    run(connection, "BEGIN IMMEDIATE")
     try:
         for script in migrations[_version(connection) :]:
-            connection.execute(script)
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-        connection.execute("COMMIT")
+            run(connection, script)
+        run(connection, f"PRAGMA user_version = {len(migrations)}")
+        run(connection, "COMMIT")
     except BaseException:
         if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            run(connection, "ROLLBACK")
         raise
 
 
-def check_identity(
-    connection: apsw.Connection, path: str, migrations: tuple[str, ...] = MIGRATIONS
-) -> None:
+def check_identity(connection: apsw.Connection, path: str, migrations: tuple[str, ...] = MIGRATIONS) -> None:
     """Refuse a database that is no vault, one from a newer version, and one with anything planted in it."""
-    if connection.pragma("application_id") != APPLICATION_ID:
+    if run(connection, "PRAGMA application_id") != [(APPLICATION_ID,)]:
         raise NotAVault(f"{path} is a database, but not a vault")
     version = _version(connection)
     if version > len(migrations):
@@ -80,13 +86,12 @@ def check_identity(
         )
     expected = apsw.Connection(":memory:")
     for script in migrations[:version]:
-        expected.execute(script)
-    wanted = expected.execute(_SCHEMA).fetchall()
+        run(expected, script)
+    wanted = run(expected, _SCHEMA)
     expected.close()
-    if connection.execute(_SCHEMA).fetchall() != wanted:
+    if run(connection, _SCHEMA) != wanted:
         raise IntegrityError("the database schema was changed (a trigger, view, index or table that is not ours)")
 
 
 def _version(connection: apsw.Connection) -> int:
-    version = connection.pragma("user_version")
-    return version if isinstance(version, int) else 0
+    return run(connection, "PRAGMA user_version")[0][0]

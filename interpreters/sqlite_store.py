@@ -7,18 +7,26 @@ anew. In a forked child the store refuses and never touches the parent's connect
 import ctypes
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 
 from interpreters.ballast import Ballast
 from interpreters.sqlite_errors import translated
-from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate
+from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
 from interpreters.store import Batch, Image, StoredEntry
-from ironsecrets.errors import IntegrityError, NotAVault, StoreFull, StoreUnavailable, VaultClosed, VaultExists, VaultNotFound
+from ironsecrets.errors import (
+    IntegrityError,
+    NotAVault,
+    StoreFull,
+    StoreUnavailable,
+    VaultClosed,
+    VaultExists,
+    VaultNotFound,
+)
 from ironsecrets.identifiers import SecretId
 from ironsecrets.sealing import SealedRecord
 
@@ -26,7 +34,7 @@ CHECKPOINT_PAGES = 1000
 PAGE = 500
 BUSY_TIMEOUT = 10.0
 
-_T = TypeVar("_T")
+_RECORD = "rowid, secret, version, epoch, wrap, body"
 _open_stores: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
 
 
@@ -68,10 +76,10 @@ class SqliteStore:
                 os.chmod(making, 0o600)
                 connection = apsw.Connection(str(making), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
                 try:
-                    connection.execute("PRAGMA page_size = 4096")
+                    run(connection, "PRAGMA page_size = 4096")
                     harden(connection, BUSY_TIMEOUT)
-                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute("PRAGMA journal_mode = WAL")
+                    run(connection, f"PRAGMA application_id = {APPLICATION_ID}")
+                    run(connection, "PRAGMA journal_mode = WAL")
                     migrate(connection)
                     _write(connection, first, fresh=True)
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -99,17 +107,15 @@ class SqliteStore:
 
     def _open(self) -> apsw.Connection:
         _look(self.path)
-        connection = apsw.Connection(
-            str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs
-        )
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
         try:
             connection.set_busy_timeout(int(self._busy_timeout * 1000))
             check_identity(connection, str(self.path))
             harden(connection, self._busy_timeout)
             migrate(connection)
             check_identity(connection, str(self.path), MIGRATIONS)
-            if connection.pragma("journal_mode") != "wal":
-                connection.execute("PRAGMA journal_mode = WAL")
+            if run(connection, "PRAGMA journal_mode") != [("wal",)]:
+                run(connection, "PRAGMA journal_mode = WAL")
             connection.set_wal_hook(self._count_pages)
         except BaseException:
             connection.close()
@@ -120,31 +126,24 @@ class SqliteStore:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
-    def _read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+    def _rows(self, sql: str, *parameters: object) -> list[Any]:
         connection = self._connected()
         with translated(self.path):
-            return work(connection)
+            return run(connection, sql, parameters)
 
     def load(self) -> Image | None:
-        def image(connection: apsw.Connection) -> Image | None:
-            row: Any = connection.execute(
-                "SELECT header.body, header.mac, head.body, (SELECT sealed FROM snapshot) FROM header, head"
-            ).fetchone()
-            if row is None:
-                return None
-            return Image(header=row[0], header_mac=row[1], head=row[2], snapshot=row[3])
-
-        return self._read(image)
+        rows = self._rows("SELECT header.body, header.mac, head.body, (SELECT sealed FROM snapshot) FROM header, head")
+        for header, mac, head, snapshot in rows:
+            return Image(header=header, header_mac=mac, head=head, snapshot=snapshot)
+        return None
 
     def head(self) -> bytes:
-        row: Any = self._read(lambda connection: connection.execute("SELECT body FROM head").fetchone())
-        if row is None:
-            raise IntegrityError("the head of the log is missing")
-        return row[0]
+        for (body,) in self._rows("SELECT body FROM head"):
+            return body
+        raise IntegrityError("the head of the log is missing")
 
     def stamp(self) -> int:
-        row: Any = self._read(lambda connection: connection.execute("PRAGMA data_version").fetchone())
-        return row[0]
+        return self._rows("PRAGMA data_version")[0][0]
 
     def commit(self, batch: Batch) -> bool:
         try:
@@ -183,48 +182,36 @@ class SqliteStore:
         return left == done
 
     def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
+        query = "SELECT seq, request, sealed FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq"
         at = start
         while stop is None or at < stop:
             until = at + PAGE if stop is None else min(stop, at + PAGE)
-            query = "SELECT seq, request, sealed FROM entries WHERE seq >= ? AND seq < ? ORDER BY seq"
-            rows: list[Any] = self._read(
-                lambda connection, low=at, high=until: connection.execute(query, (low, high)).fetchall()
-            )
+            rows = self._rows(query, at, until)
             for expected, (seq, tag, sealed) in enumerate(rows, at):
                 if seq != expected:
                     raise IntegrityError(f"entry {expected} is missing")
                 yield StoredEntry(tag=tag, sealed=sealed)
-            if len(rows) < until - at:
-                if stop is not None or self._beyond(at + len(rows)):
-                    raise IntegrityError(f"entry {at + len(rows)} is missing")
+            at += len(rows)
+            if at < until:
+                if stop is not None or self._rows("SELECT 1 FROM entries WHERE seq >= ? LIMIT 1", at):
+                    raise IntegrityError(f"entry {at} is missing")
                 return
-            at = until
-
-    def _beyond(self, seq: int) -> bool:
-        query = "SELECT 1 FROM entries WHERE seq >= ? LIMIT 1"
-        return self._read(lambda connection: connection.execute(query, (seq,)).fetchone()) is not None
 
     def find(self, tag: bytes) -> int | None:
-        query = "SELECT seq FROM entries WHERE request = ?"
-        row: Any = self._read(lambda connection: connection.execute(query, (tag,)).fetchone())
-        return None if row is None else row[0]
+        rows = self._rows("SELECT seq FROM entries WHERE request = ?", tag)
+        return rows[0][0] if rows else None
 
     def record(self, secret: SecretId, version: int) -> SealedRecord | None:
-        query = "SELECT secret, version, epoch, wrap, body FROM records WHERE secret = ? AND version = ?"
-        row: Any = self._read(lambda connection: connection.execute(query, (secret, version)).fetchone())
-        return None if row is None else _record(row)
+        query = f"SELECT {_RECORD} FROM records WHERE secret = ? AND version = ?"
+        rows = self._rows(query, secret, version)
+        return _record(rows[0][1:]) if rows else None
 
     def records(self) -> Iterator[SealedRecord]:
-        query = "SELECT rowid, secret, version, epoch, wrap, body FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        query = f"SELECT {_RECORD} FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?"
         last = -(2**63)
-        while True:
-            rows: list[Any] = self._read(
-                lambda connection, after=last: connection.execute(query, (after, PAGE)).fetchall()
-            )
+        while rows := self._rows(query, last, PAGE):
             for row in rows:
                 yield _record(row[1:])
-            if len(rows) < PAGE:
-                return
             last = rows[-1][0]
 
     def settle(self) -> bool:
@@ -252,16 +239,16 @@ def _record(row: Any) -> SealedRecord:
 
 
 def _write(connection: apsw.Connection, batch: Batch, *, fresh: bool) -> bool:
-    connection.execute("BEGIN IMMEDIATE")
+    run(connection, "BEGIN IMMEDIATE")
     try:
-        row: Any = connection.execute("SELECT size FROM head").fetchone()
-        if (0 if row is None and fresh else row[0] if row else None) != batch.expected_size:
-            if row is None and not fresh:
-                raise IntegrityError("the head of the log is missing")
-            connection.execute("ROLLBACK")
+        rows = run(connection, "SELECT size FROM head")
+        if not rows and not fresh:
+            raise IntegrityError("the head of the log is missing")
+        if (rows[0][0] if rows else 0) != batch.expected_size:
+            run(connection, "ROLLBACK")
             return False
         _fill(connection, batch)
-        connection.execute("COMMIT")
+        run(connection, "COMMIT")
         return True
     except apsw.ConstraintError:
         raise IntegrityError("the log holds an entry beyond its head") from None
@@ -269,26 +256,27 @@ def _write(connection: apsw.Connection, batch: Batch, *, fresh: bool) -> bool:
         # After some errors SQLite has rolled back by itself; asking it again would hide the cause.
         if connection.in_transaction:
             with suppress(apsw.Error):
-                connection.execute("ROLLBACK")
+                run(connection, "ROLLBACK")
 
 
 def _fill(connection: apsw.Connection, batch: Batch) -> None:
     if batch.header is not None:
-        connection.execute("INSERT OR REPLACE INTO header VALUES (1, ?, ?)", batch.header)
+        run(connection, "INSERT OR REPLACE INTO header VALUES (1, ?, ?)", batch.header)
     for seq, entry in enumerate(batch.entries, batch.expected_size):
-        connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
+        run(connection, "INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
     if batch.head is not None:
         size = batch.expected_size + len(batch.entries)
-        connection.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (size, batch.head))
+        run(connection, "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (size, batch.head))
     if batch.snapshot is not None:
-        connection.execute("INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
+        run(connection, "INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
     for kept in batch.keep:
-        connection.execute(
+        run(
+            connection,
             "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
             (kept.secret, kept.version, kept.epoch, kept.wrap, kept.body),
         )
     for secret, version in batch.erase:
-        connection.execute("DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))
+        run(connection, "DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))
 
 
 def _look(path: Path) -> None:

@@ -7,16 +7,17 @@ from types import TracebackType
 from returns.result import Result
 
 from interpreters import proof
-from interpreters.engine import Ask, Engine, Outcome, Verification
+from interpreters.conversions import accepted
+from interpreters.engine import Engine
 from interpreters.files import write_private
 from interpreters.handles import (
     AgentHandle,
     OperatorHandle,
     ViewerHandle,
-    accepted,
     operator_handle,
     viewer_handle,
 )
+from interpreters.outcome import Ask, Outcome, Verification
 from interpreters.sinks import SinkStatus
 from ironsecrets.agents import authenticate
 from ironsecrets.grants import decide
@@ -74,9 +75,9 @@ class Vault:
             for secret in sorted(state.secrets.by_id.values(), key=lambda secret: secret.name)
             if secret.environment == within
             and secret.deleted_at is None
-            and decide(
-                state.grants, self._engine.now(), agent=who, environment=within, name=secret.name, ttl=None
-            ).map(lambda _: True).value_or(False)
+            and decide(state.grants, self._engine.now(), agent=who, environment=within, name=secret.name, ttl=None)
+            .map(lambda _: True)
+            .value_or(False)
         ]
 
     @property

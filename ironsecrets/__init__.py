@@ -44,8 +44,9 @@ from ironsecrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
     from interpreters.doors import create_vault, open_vault
-    from interpreters.engine import Outcome, Verification
-    from interpreters.handles import AgentHandle, LeaseHandle, OperatorHandle, ViewerHandle
+    from interpreters.handles import AgentHandle, OperatorHandle, ViewerHandle
+    from interpreters.lease_handle import LeaseHandle
+    from interpreters.outcome import Outcome, Verification
     from interpreters.sinks import JsonLinesSink, LoggingSink
     from interpreters.vault import Vault
 
@@ -53,12 +54,12 @@ _DOORS = {
     "create_vault": "interpreters.doors",
     "open_vault": "interpreters.doors",
     "Vault": "interpreters.vault",
-    "Outcome": "interpreters.engine",
-    "Verification": "interpreters.engine",
+    "Outcome": "interpreters.outcome",
+    "Verification": "interpreters.outcome",
     "OperatorHandle": "interpreters.handles",
     "ViewerHandle": "interpreters.handles",
     "AgentHandle": "interpreters.handles",
-    "LeaseHandle": "interpreters.handles",
+    "LeaseHandle": "interpreters.lease_handle",
     "JsonLinesSink": "interpreters.sinks",
     "LoggingSink": "interpreters.sinks",
 }

@@ -89,9 +89,7 @@ class Completed:
     shown: Sensitive | None = None
 
 
-def complete(
-    state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes
-) -> Result[Completed, Refusal]:
+def complete(state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes) -> Result[Completed, Refusal]:
     """Turn ``draft`` into a command, with ``draw`` (96 random bytes, used once).
 
     Refusals: ``value-too-large``, ``stale-epoch``.
@@ -121,11 +119,7 @@ def complete(
         case NewLease():
             lease = LeaseId("ls_" + draw[:16].hex())
             return Success(
-                Completed(
-                    command=OpenLease(
-                        environment=draft.environment, lease=lease, name=draft.name, ttl=draft.ttl
-                    )
-                )
+                Completed(command=OpenLease(environment=draft.environment, lease=lease, name=draft.name, ttl=draft.ttl))
             )
         case _:
             assert_never(draft)

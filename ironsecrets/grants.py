@@ -36,9 +36,7 @@ GRANT_EXPIRED = Refusal("grant-expired", "the agent's grant for that name has ex
 GRANT_USED_UP = Refusal("grant-used-up", "the agent's grant for that name has no uses left")
 TTL_TOO_LONG = Refusal("ttl-too-long", "that is longer than the grant allows at a time")
 GRANT_TAKEN = Refusal("grant-taken", "that grant id is already in use")
-BAD_GRANT = Refusal(
-    "bad-grant", "a grant's default time must not exceed its maximum, and it must expire in the future"
-)
+BAD_GRANT = Refusal("bad-grant", "a grant's default time must not exceed its maximum, and it must expire in the future")
 UNKNOWN_GRANT = Refusal("unknown-grant", "there is no such grant; it may be revoked or expired already")
 
 Uses = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
@@ -104,9 +102,7 @@ class Grants:
         return Grants(
             self.by_id.delete(grant.id),
             self.by_scope.set(scope, rest) if rest else self.by_scope.delete(scope),
-            self.by_agent.set(grant.agent, attrs.evolve(held, ids=ids))
-            if ids
-            else self.by_agent.delete(grant.agent),
+            self.by_agent.set(grant.agent, attrs.evolve(held, ids=ids)) if ids else self.by_agent.delete(grant.agent),
         )
 
     def pruned(self, agent: AgentId, at: int) -> "Grants":

@@ -79,7 +79,8 @@ BAD_AGENT = Refusal(
     "bad-agent", "an agent id is an ASCII letter or digit and up to 63 more letters, digits, '_', '.' or '-'"
 )
 BAD_SELECTOR = Refusal(
-    "bad-selector", "a selector is an exact name, 'prefix/*' (one level), 'prefix/**' (all below) or '**' (all)"
+    "bad-selector",
+    "a selector is an exact name, 'prefix/*' (one level), 'prefix/**' (all below) or '**' (all)",
 )
 BAD_PERSON = Refusal(
     "bad-person", "a person's name is an ASCII letter or digit and up to 63 more letters, digits, '_.@+-'"

@@ -22,7 +22,15 @@ from ironsecrets.refusals import Tampered
 from ironsecrets.sealing import KEY_BYTES, SUITE, Buffer, gcm_open, gcm_seal, seal, unseal
 from ironsecrets.sensitive import REDACTED, wipe
 
-LABELS = ("epoch-wrapping", "log-mac", "signing-key-wrapping", "header-mac", "entries", "snapshots", "requests")
+LABELS = (
+    "epoch-wrapping",
+    "log-mac",
+    "signing-key-wrapping",
+    "header-mac",
+    "entries",
+    "snapshots",
+    "requests",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -133,9 +141,7 @@ def _epoch_context(vault: VaultId, number: int) -> bytes:
     return length_prefixed("ironsecrets/v1/epoch-key", SUITE, vault, number)
 
 
-def wrap_epoch(
-    root_key: Buffer, vault: VaultId, *, number: int, key: Buffer, at: int, salt: bytes
-) -> WrappedEpoch:
+def wrap_epoch(root_key: Buffer, vault: VaultId, *, number: int, key: Buffer, at: int, salt: bytes) -> WrappedEpoch:
     """Wrap an epoch's key under the root key."""
     wrapping = _label_key(root_key, vault, "epoch-wrapping")
     sealed = seal(wrapping, _epoch_context(vault, number), salt, key)

@@ -71,9 +71,7 @@ class Leases:
         held = self.by_agent[lease.agent]
         ids = held.ids.delete(lease.id)
         by_agent = (
-            self.by_agent.set(lease.agent, attrs.evolve(held, ids=ids))
-            if ids
-            else self.by_agent.delete(lease.agent)
+            self.by_agent.set(lease.agent, attrs.evolve(held, ids=ids)) if ids else self.by_agent.delete(lease.agent)
         )
         return Leases(self.by_id.delete(lease.id), by_agent)
 
@@ -205,7 +203,9 @@ def _bounded(until: int, grant: granting.Grant) -> int:
     return min(until, LATEST_TIME if grant.expires_at is None else grant.expires_at)
 
 
-def live(access: Access, at: int, agent: Agent, lease_id: LeaseId) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
+def live(
+    access: Access, at: int, agent: Agent, lease_id: LeaseId
+) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
     """The lease, if ``agent`` may use it at ``at``. Another agent's lease is as unknown as none.
 
     Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``,

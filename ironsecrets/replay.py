@@ -43,9 +43,7 @@ def step(state: VaultState, raw: bytes) -> Result[VaultState, Divergence]:
         case Success(entry):
             return _replayed(state, raw, entry)
         case Failure(why):
-            return Failure(
-                Divergence(rule="canonical", seq=seq, expected="a well-formed entry", found=str(why))
-            )
+            return Failure(Divergence(rule="canonical", seq=seq, expected="a well-formed entry", found=str(why)))
         case _:
             raise AssertionError
 

@@ -50,9 +50,7 @@ class SealedRecord:
 def digest_of(record: SealedRecord) -> Digest:
     """SHA-256 of the record's place and body. The wrap is left out: it changes with the epoch."""
     return Digest(
-        hashlib.sha256(
-            length_prefixed("ironsecrets/v1/record", record.secret, record.version, record.body)
-        ).hexdigest()
+        hashlib.sha256(length_prefixed("ironsecrets/v1/record", record.secret, record.version, record.body)).hexdigest()
     )
 
 

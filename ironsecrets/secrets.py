@@ -232,9 +232,7 @@ def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed
         return Failure(STALE_VERSION)
     if len(secret.versions) >= VERSION_LIMIT:
         return Failure(TOO_MANY_VERSIONS)
-    moved = attrs.evolve(
-        secret, versions=(*secret.versions, version), current=command.version, previous=secret.current
-    )
+    moved = attrs.evolve(secret, versions=(*secret.versions, version), current=command.version, previous=secret.current)
     return Success((secrets.keep(_described(moved, command)), effects))
 
 
@@ -246,7 +244,7 @@ def describe(secrets: Secrets, command: Describe) -> Changed:
 
 
 def readable(secret: Secret, number: int | None) -> Result[Version, Refusal]:
-    """Version ``number`` (None: the current one), unless it is gone. Refusals: ``no-version``, ``version-destroyed``."""
+    """Version ``number`` (None: current), unless it is gone. Refusals: ``no-version``, ``version-destroyed``."""
     version = secret.version(secret.current if number is None else number)
     if version is None:
         return Failure(NO_VERSION)

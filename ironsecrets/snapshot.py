@@ -13,8 +13,8 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.agents import AgentRecord, Agents
-from ironsecrets.encoding import decode_canonical
 from ironsecrets.encoding import canonical as canonical_bytes
+from ironsecrets.encoding import decode_canonical
 from ironsecrets.grants import Grant, Grants, Held, Scope
 from ironsecrets.identifiers import AgentId, Digest, DigestField, GrantId, Micros, Size, VaultId, VaultIdField
 from ironsecrets.keyring import Epoch
@@ -119,9 +119,7 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
     )
 
 
-def _held(
-    pairs: Iterable[tuple[AgentId, str]], thresholds: tuple[tuple[str, int], ...]
-) -> "Map[AgentId, Held]":
+def _held(pairs: Iterable[tuple[AgentId, str]], thresholds: tuple[tuple[str, int], ...]) -> "Map[AgentId, Held]":
     ids: dict[AgentId, dict[str, bool]] = {AgentId(agent): {} for agent, _ in thresholds}
     for agent, one in pairs:
         ids.setdefault(agent, {})[one] = True

@@ -38,9 +38,7 @@ class VaultState:
 
     def objects(self) -> int:
         """How many secrets, agents, grants and leases it holds: what a snapshot costs."""
-        return (
-            len(self.secrets.by_id) + len(self.agents.by_id) + len(self.grants.by_id) + len(self.leases.by_id)
-        )
+        return len(self.secrets.by_id) + len(self.agents.by_id) + len(self.grants.by_id) + len(self.leases.by_id)
 
 
 EMPTY = VaultState()

@@ -1,0 +1,189 @@
+"""Commands for auditors."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgspec
+from returns.result import Failure, Success
+
+from interpreters.cli.base import QuietGroup, Session, json_option, pass_session
+from interpreters.cli.output import Progress, emit, progress, table, when
+from ironsecrets.audit import AuditEntry, decode_entry
+from ironsecrets.checkpoint import Checkpoint, parse_verifier_key, verify_checkpoint
+from ironsecrets.encoding import as_fields
+from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
+from ironsecrets.replay import Divergence, verify_log
+
+LINE_LIMIT = 64 * 1024 + 2
+
+
+@click.group(cls=QuietGroup, epilog="Example: ironsecrets audit verify")
+def audit() -> None:
+    """Read, verify and export the audit log."""
+
+
+@audit.command("log", epilog="Example: ironsecrets audit log --last 20")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N entries.")
+@json_option
+@pass_session
+def log(session: Session, last: int | None, as_json: bool) -> None:
+    """Print the log. With --json, each line is one entry as it was hashed."""
+    with session.open() as vault:
+        size = vault.state.log.size
+        entries = vault.entries(0 if last is None else max(0, size - last))
+        if as_json:
+            for raw in entries:
+                click.echo(raw.decode())
+            return
+        columns = ("SEQ", "TIME", "PRINCIPAL", "COMMAND", "ABOUT", "VERDICT")
+        table("", columns, (_row(decode_entry(raw).unwrap()) for raw in entries))
+
+
+def _row(entry: AuditEntry) -> tuple[object, ...]:
+    fields = as_fields(entry.command)
+    about = [
+        str(fields[key]) for key in ("agent", "name", "selector", "grant", "what", "environment") if fields.get(key)
+    ]
+    who = f"{entry.principal.type} {entry.principal.id}"
+    return entry.seq, when(entry.at), who, entry.command.type, " ".join(about), entry.verdict
+
+
+@audit.command(
+    "verify",
+    epilog="Example: ironsecrets audit verify log.jsonl --key verifier.key --checkpoint checkpoint.txt",
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--key", metavar="K", help="The verifier key, or the file it is in. For FILE.")
+@click.option("--checkpoint", metavar="C", type=click.Path(path_type=Path), help="A checkpoint file.")
+@json_option
+@pass_session
+def verify(session: Session, file: Path | None, key: str | None, checkpoint: Path | None, as_json: bool) -> None:
+    """Replay the vault's log and check every record; or check an exported FILE, without vault or passphrase.
+
+    For the vault, --checkpoint is one you kept: a vault that was put back to an older copy is then found.
+    """
+    if file is not None:
+        if key is None or checkpoint is None:
+            raise click.UsageError("an exported FILE is verified with --key and --checkpoint")
+        _verify_export(file, key, checkpoint, as_json)
+        return
+    if key is not None:
+        raise click.UsageError("--key goes with an exported FILE")
+    with session.open(_read(checkpoint) if checkpoint else None) as vault, progress("verifying") as bar:
+        result = vault.verify(bar)
+    match result:
+        case Success(done):
+            data = {
+                "verified": True,
+                "entries": done.entries,
+                "records": done.records,
+                "secrets": done.secrets,
+                "root": done.root.hex(),
+            }
+            emit(
+                as_json,
+                data,
+                lambda: click.echo(f"verified: {done.entries} entries replayed, {done.records} records opened"),
+            )
+        case Failure(divergence):
+            _diverged(divergence, as_json)
+        case _:
+            raise AssertionError
+
+
+def _verify_export(file: Path, key: str, checkpoint: Path, as_json: bool) -> None:
+    text = _read(Path(key)) if Path(key).is_file() else key
+    signed = parse_verifier_key(text).bind(lambda parsed: verify_checkpoint(_read(checkpoint), parsed))
+    match signed:
+        case Success(known):
+            _replay_export(file, known, as_json)
+        case Failure(refusal):
+            raise IntegrityError(refusal.message)
+        case _:
+            raise AssertionError
+
+
+def _replay_export(file: Path, known: Checkpoint, as_json: bool) -> None:
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress("verifying"))
+        result = verify_log(_lines(file, known.size, bar), known)
+    match result:
+        case Success(state):
+            data = {
+                "verified": True,
+                "entries": state.log.size,
+                "root": state.log.root().hex(),
+                "origin": known.origin,
+            }
+            emit(
+                as_json,
+                data,
+                lambda: click.echo(f"verified: {state.log.size} entries replayed, as signed by {known.origin}"),
+            )
+        case Failure(divergence):
+            _diverged(divergence, as_json)
+        case _:
+            raise AssertionError
+
+
+def _lines(file: Path, size: int, bar: Progress | None) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as stream:
+            number = 0
+            while line := stream.readline(LINE_LIMIT):
+                yield line[:-1] if line.endswith(b"\n") else line + b"\0"
+                number += 1
+                if bar is not None and number % 1000 == 0:
+                    bar(number, size)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _diverged(divergence: Divergence, as_json: bool) -> NoReturn:
+    if as_json:
+        data: dict[str, Any] = {"verified": False, "divergence": as_fields(divergence)}
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
+    raise IntegrityError(divergence.line())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes()[: 64 * 1024].decode("utf-8", "replace")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> VaultNotFound | StoreUnavailable:
+    if isinstance(error, FileNotFoundError):
+        return VaultNotFound(f"there is no file {path}")
+    return StoreUnavailable(f"{path} cannot be read: {error.strerror}")
+
+
+@audit.command("export", epilog="Example: ironsecrets audit export evidence/")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+@pass_session
+def export(session: Session, folder: Path, as_json: bool) -> None:
+    """Write log.jsonl, checkpoint.txt and verifier.key, which verify without the vault."""
+    with session.open() as vault:
+        target = vault.export(folder)
+        size = vault.state.log.size
+    emit(
+        as_json,
+        {"folder": str(target), "entries": size},
+        lambda: click.echo(f"exported {size} entries to {target}"),
+    )
+
+
+@audit.command("checkpoint", epilog="Example: ironsecrets audit checkpoint > last-checkpoint.txt")
+@json_option
+@pass_session
+def checkpoint(session: Session, as_json: bool) -> None:
+    """Print a signed checkpoint of the log. Keep it elsewhere: it finds a vault that was put back."""
+    with session.open() as vault:
+        note = vault.checkpoint()
+        data = {"checkpoint": note, "verifier_key": vault.verifier_key()}
+    emit(as_json, data, lambda: click.echo(note, nl=False))

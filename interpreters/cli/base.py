@@ -1,0 +1,190 @@
+"""What every command shares: the session, its options, and errors as one line and an exit status."""
+
+import getpass
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import click
+
+from interpreters.doors import open_vault
+from interpreters.handles import OperatorHandle
+from interpreters.sinks import JsonLinesSink
+from interpreters.vault import Vault
+from ironsecrets.errors import (
+    CannotUnlock,
+    IntegrityError,
+    NewerFormat,
+    NotAVault,
+    Refused,
+    StoreUnavailable,
+    VaultBusy,
+    VaultError,
+    VaultNotFound,
+)
+from ironsecrets.identifiers import parse_person_name
+from ironsecrets.sensitive import Sensitive
+
+PASSPHRASE_VARIABLE = "IRONSECRETS_PASSPHRASE"
+MASTER_KEY_VARIABLE = "IRON_SECRETS_MASTER_KEY"
+AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
+
+NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease"})
+INTERRUPTED = 130
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def exit_status(error: VaultError) -> int:
+    """The exit status that says what kind of error it was."""
+    match error:
+        case Refused(refusal=refusal):
+            return 6 if refusal.code in NOT_FOUND else 3
+        case CannotUnlock() | NewerFormat():
+            return 4
+        case IntegrityError() | NotAVault():
+            return 5
+        case VaultNotFound():
+            return 6
+        case VaultBusy() | StoreUnavailable():
+            return 7
+        case _:
+            return 1
+
+
+class QuietCommand(click.Command):
+    """A command whose usage errors do not repeat what stood on the command line: it may be a secret."""
+
+    extra = "got an unexpected extra argument (not repeated here, in case it is a secret)"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.possibilities:
+                raise
+            raise click.UsageError("no such option (not repeated here, in case it is a secret)", ctx) from None
+        if ctx.args and not ctx.resilient_parsing:
+            raise click.UsageError(self.extra, ctx)
+        return rest
+
+
+class QuietGroup(click.Group):
+    """A group of quiet commands."""
+
+    command_class = QuietCommand
+    group_class = type
+
+
+class Duration(click.ParamType[timedelta]):
+    """``90s``, ``15m``, ``12h``, ``30d`` or ``2w``."""
+
+    name = "duration"
+    units: ClassVar[dict[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        matched = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
+        if matched is None:
+            self.fail("write a whole number and a unit: 90s, 15m, 12h, 30d or 2w", param, ctx)
+        return timedelta(seconds=int(matched[1]) * self.units[matched[2]])
+
+
+@attrs.define
+class Session:
+    """What the global options said."""
+
+    path: Path
+    passphrase_file: Path | None
+    name: str
+
+    def credential(self, *, confirm: bool = False) -> dict[str, Any]:
+        """What unlocks the vault: a file, the environment, or a prompt, in that order."""
+        if self.passphrase_file is not None:
+            return {"passphrase": _from_file(self.passphrase_file)}
+        if (passphrase := os.environ.get(PASSPHRASE_VARIABLE)) is not None:
+            return {"passphrase": _not_empty(passphrase)}
+        if (master_key := os.environ.get(MASTER_KEY_VARIABLE)) is not None:
+            return {"master_key": master_key}
+        if not _terminal():
+            raise CannotUnlock(
+                f"no passphrase: set {PASSPHRASE_VARIABLE} or {MASTER_KEY_VARIABLE}, give --passphrase-file, or run"
+                " on a terminal"
+            )
+        label = f"Passphrase for {self.path}"
+        return {"passphrase": _not_empty(click.prompt(label, hide_input=True, confirmation_prompt=confirm, err=True))}
+
+    def open(self, checkpoint: str | None = None) -> Vault:
+        """The unlocked vault."""
+        if not os.path.lexists(self.path):
+            raise VaultNotFound(
+                f"there is no vault at {self.path}; create one with: ironsecrets --vault {self.path} init"
+            )
+        return open_vault(self.path, checkpoint=checkpoint, sinks=self.sinks(), **self.credential())
+
+    def sinks(self) -> tuple[JsonLinesSink, ...]:
+        """The audit file that the environment asks for."""
+        target = os.environ.get(AUDIT_FILE_VARIABLE)
+        return (JsonLinesSink(target),) if target else ()
+
+    def operator(self, vault: Vault) -> OperatorHandle:
+        """The handle of whoever runs the command."""
+        return vault.operator(self.name)
+
+
+pass_session = click.make_pass_decorator(Session)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def environment_option(function: _F) -> _F:
+    """``--env``, with its defaults."""
+    return click.option(
+        "--env",
+        "environment",
+        envvar="IRONSECRETS_ENV",
+        default="development",
+        show_default=True,
+        metavar="E",
+        help="The environment (or IRONSECRETS_ENV).",
+    )(function)
+
+
+def default_name() -> str:
+    """The system's name for the user where it can stand in the log, else ``operator``."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        return "operator"
+    return parse_person_name(name).value_or("operator")
+
+
+def _not_empty(passphrase: str) -> Sensitive:
+    if not passphrase:
+        raise CannotUnlock("an empty passphrase unlocks nothing")
+    return Sensitive(passphrase)
+
+
+def _from_file(path: Path) -> Sensitive:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CannotUnlock(f"the passphrase file cannot be read: {error.strerror}") from None
+    return (
+        _not_empty(raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape"))
+        if raw
+        else _not_empty("")
+    )
+
+
+def _terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
