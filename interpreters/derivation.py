@@ -30,7 +30,7 @@ class Credential:
 
 def passphrase_credential(passphrase: str | bytes | Sensitive) -> Credential:
     """A passphrase, used as its UTF-8 bytes, exactly as given."""
-    material = passphrase if isinstance(passphrase, Sensitive) else Sensitive(passphrase)
+    material = Sensitive(passphrase.view() if isinstance(passphrase, Sensitive) else passphrase)
     return Credential(kind="passphrase", material=material)
 
 

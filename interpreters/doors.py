@@ -37,10 +37,11 @@ def create_vault(
     where = Path(path)
     if os.path.lexists(where):
         raise VaultExists(f"{where} exists already; nothing was changed")
-    credential = _credential(passphrase, master_key)
     creator = accepted(parse_person_name(created_by))
-    SqliteStore.create(where, first_batch(credential, creator, world or World(), cost))
-    return open_on(SqliteStore(where), credential, sinks=sinks, world=world)
+    credential = _credential(passphrase, master_key)
+    with credential.material:
+        SqliteStore.create(where, first_batch(credential, creator, world or World(), cost))
+        return open_on(SqliteStore(where), credential, sinks=sinks, world=world)
 
 
 def open_vault(
@@ -61,8 +62,9 @@ def open_vault(
     :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`, :class:`ironsecrets.StoreUnavailable`.
     """
     credential = _credential(passphrase, master_key)
-    store = SqliteStore(Path(path), busy_timeout=busy_timeout)
-    return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
+    with credential.material:
+        store = SqliteStore(Path(path), busy_timeout=busy_timeout)
+        return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
 
 
 def create_on(

@@ -56,6 +56,7 @@ class SqliteStore:
         self._busy_timeout = busy_timeout
         self._vfs = vfs
         self._wal_pages = 0
+        self._commits = 0
         self._connection: apsw.Connection | None = None
         self._closed = False
         self._ballast = Ballast(path)
@@ -63,8 +64,8 @@ class SqliteStore:
         _open_stores.add(self)
 
     @classmethod
-    def create(cls, path: Path, first: Batch, *, vfs: str | None = None) -> None:
-        """Make a vault file with ``first`` in it. The file appears whole, with mode 0600, or not at all."""
+    def create(cls, path: Path, first: Batch | None = None, *, vfs: str | None = None) -> None:
+        """Make a file with ``first`` in it (None: empty). It appears whole, with mode 0600, or not at all."""
         if os.path.lexists(path):
             raise VaultExists(f"{path} exists already; nothing was changed")
         if not path.parent.is_dir():
@@ -81,7 +82,8 @@ class SqliteStore:
                     run(connection, f"PRAGMA application_id = {APPLICATION_ID}")
                     run(connection, "PRAGMA journal_mode = WAL")
                     migrate(connection)
-                    _write(connection, first, fresh=True)
+                    if first is not None:
+                        _write(connection, first)
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 finally:
                     connection.close()
@@ -143,7 +145,8 @@ class SqliteStore:
         raise IntegrityError("the head of the log is missing")
 
     def stamp(self) -> int:
-        return self._rows("PRAGMA data_version")[0][0]
+        # data_version counts what other connections did, not what this one did.
+        return (self._rows("PRAGMA data_version")[0][0] << 64) + self._commits
 
     def commit(self, batch: Batch) -> bool:
         try:
@@ -157,7 +160,8 @@ class SqliteStore:
         connection = self._connected()
         try:
             with translated(self.path):
-                done = _write(connection, batch, fresh=False)
+                done = _write(connection, batch)
+            self._commits += 1
         except StoreUnavailable:
             self._drop()
             raise
@@ -167,6 +171,7 @@ class SqliteStore:
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        self._commits += 1
         if connection is not None:
             with suppress(apsw.Error):
                 connection.close()
@@ -238,11 +243,11 @@ def _record(row: Any) -> SealedRecord:
     return SealedRecord(secret=SecretId(secret), version=version, epoch=epoch, wrap=wrap, body=body)
 
 
-def _write(connection: apsw.Connection, batch: Batch, *, fresh: bool) -> bool:
+def _write(connection: apsw.Connection, batch: Batch) -> bool:
     run(connection, "BEGIN IMMEDIATE")
     try:
         rows = run(connection, "SELECT size FROM head")
-        if not rows and not fresh:
+        if not rows and batch.header is None:
             raise IntegrityError("the head of the log is missing")
         if (rows[0][0] if rows else 0) != batch.expected_size:
             run(connection, "ROLLBACK")

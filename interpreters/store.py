@@ -62,7 +62,10 @@ class Store(Protocol):
         ...
 
     def stamp(self) -> int:
-        """A number that differs from the last one after somebody else has committed. Cheap."""
+        """A number that differs from the last one after anybody has committed, through this object or another.
+
+        Looked at before every use of a lease, so it should be cheap.
+        """
         ...
 
     def commit(self, batch: Batch) -> bool:

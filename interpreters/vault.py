@@ -22,11 +22,12 @@ from interpreters.sinks import SinkStatus
 from ironsecrets.agents import authenticate
 from ironsecrets.grants import decide
 from ironsecrets.header import Header
-from ironsecrets.identifiers import RequestId, parse_agent_id, parse_environment
+from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import Refusal
 from ironsecrets.replay import Divergence
 from ironsecrets.secrets import Secret
+from ironsecrets.sensitive import Sensitive
 from ironsecrets.state import VaultState
 
 
@@ -79,6 +80,22 @@ class Vault:
             .map(lambda _: True)
             .value_or(False)
         ]
+
+    def use_lease(self, agent: Agent, lease: LeaseId) -> Result[Sensitive, Refusal]:
+        """The value that a live lease gives now, for functional callers; the caller wipes it."""
+        return self._engine.use_lease(agent, lease, 0).map(lambda used: used[2] or Sensitive(b""))
+
+    def now(self) -> int:
+        """The time that the next decision would carry at least, in microseconds since the Unix epoch."""
+        self._engine.check_usable()
+        return self._engine.now()
+
+    def snapshot(self) -> None:
+        """Store a snapshot now, so that the next open replays nothing. It happens by itself often enough."""
+        self._engine.check_usable()
+        with self._engine.lock:
+            self._engine.catch_up()
+            self._engine.take_snapshot()
 
     @property
     def state(self) -> VaultState:

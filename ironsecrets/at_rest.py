@@ -36,7 +36,7 @@ _DECODER = msgspec.json.Decoder(_Head)
 
 def request_tag(keys: Keys, request: RequestId) -> bytes:
     """Where a request is found in a store: a keyed digest of its id, 16 bytes."""
-    return hmac.digest(bytes(keys["requests"]), request.encode(), "sha256")[:TAG_BYTES]
+    return hmac.digest(keys["requests"], request.encode(), "sha256")[:TAG_BYTES]
 
 
 def _entry_context(vault: VaultId, seq: int) -> bytes:
@@ -70,7 +70,7 @@ def unseal_snapshot(keys: Keys, vault: VaultId, sealed: bytes) -> Result[VaultSt
 
 
 def _mac(keys: Keys, vault: VaultId, body: bytes) -> bytes:
-    return hmac.digest(bytes(keys["log-mac"]), length_prefixed("ironsecrets/v1/head", SUITE, vault, body), "sha256")
+    return hmac.digest(keys["log-mac"], length_prefixed("ironsecrets/v1/head", SUITE, vault, body), "sha256")
 
 
 def encode_head(keys: Keys, vault: VaultId, log: Frontier) -> bytes:

@@ -134,9 +134,9 @@ def _checked(header: Header) -> Result[Header, Tampered | NewerHeader]:
     return Success(header)
 
 
-def header_mac(mac_key: Buffer, raw: bytes) -> bytes:
+def header_mac(mac_key: bytes | bytearray, raw: bytes) -> bytes:
     """HMAC-SHA-256 of the canonical header, stored beside it."""
-    return hmac.digest(bytes(mac_key), length_prefixed("ironsecrets/v1/header", SUITE, raw), "sha256")
+    return hmac.digest(mac_key, length_prefixed("ironsecrets/v1/header", SUITE, raw), "sha256")
 
 
 def header_digest(raw: bytes) -> Digest:

@@ -1,0 +1,234 @@
+"""A state machine that drives a vault on any store next to the independent model."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from returns.result import Failure, Success
+
+from interpreters.outcome import Ask, Outcome
+from interpreters.store import Store
+from interpreters.vault import Vault
+from ironsecrets.agents import Enroll, Remove, Resume, Suspend
+from ironsecrets.drafts import NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.identifiers import AgentId, GrantId, LeaseId, TokenId
+from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
+from ironsecrets.principals import Agent, Principal
+from ironsecrets.reading import ListEntries, MaskValue, RevealValue
+from ironsecrets.replay import replay
+from ironsecrets.secrets import Delete, Destroy, Erase, Rollback, Undelete
+from ironsecrets.sensitive import Sensitive
+from properties import strategies as s
+from properties.model import Grant, Model
+from properties.worlds import SetClock, new_vault, opened_again, world
+
+numbers = st.integers(1, 4)
+ttls = st.none() | s.spans
+pick = st.integers(0, 10)
+
+
+class VaultMachine(RuleBasedStateMachine):
+    """Every rule asks the vault and the model the same, and they must agree to the letter."""
+
+    def __init__(self, make_store: Callable[[], Store]) -> None:
+        super().__init__()
+        self.store = make_store()
+        self.world = world()
+        self.clock = cast(SetClock, self.world.clock)
+        self.vaults: list[Vault] = [new_vault(self.store, self.world)]
+        self.turn = 0
+        self.model = Model()
+        self.tokens: list[tuple[str, str | None]] = [(agent, None) for agent in s.AGENTS]
+
+    def ask(self, ask: Ask, expected: str, who: Principal = s.OPERATOR) -> Outcome | None:
+        """Ask one of the processes in turn, and hold its verdict against the model's."""
+        self.turn += 1
+        match self.vaults[self.turn % len(self.vaults)].execute(who, ask):
+            case Success(outcome):
+                assert expected == "applied", f"applied, where the model says {expected}"
+                return outcome
+            case Failure(refusal):
+                assert refusal.code == expected
+                return None
+            case _:
+                raise AssertionError
+
+    @rule(name=s.names, environment=s.environments, value=s.values)
+    def put(self, name: Any, environment: Any, value: bytes) -> None:
+        verdict = self.model.put((environment, name), value)
+        self.ask(NewVersion(name=name, environment=environment, value=Sensitive(value)), verdict)
+
+    @rule(name=s.names, environment=s.environments, version=st.none() | numbers)
+    def reveal(self, name: Any, environment: Any, version: int | None) -> None:
+        verdict = self.model.read((environment, name), version)
+        outcome = self.ask(RevealValue(name=name, environment=environment, version=version), verdict)
+        if outcome is not None:
+            secret = self.model.secrets[environment, name]
+            assert outcome.disclosed is not None
+            assert outcome.disclosed.bytes() == secret.values[(version or secret.current) - 1]
+
+    @rule(
+        name=s.names, environment=s.environments, version=numbers, kind=st.sampled_from(["mask", "rollback", "destroy"])
+    )
+    def with_version(self, name: Any, environment: Any, version: int, kind: str) -> None:
+        where = (environment, name)
+        if kind == "mask":
+            asked = MaskValue(name=name, environment=environment, version=version)
+            self.ask(asked, self.model.read(where, version), s.VIEWER)
+        elif kind == "rollback":
+            verdict = self.model.rollback(where, version)
+            self.ask(Rollback(name=name, environment=environment, to=version), verdict)
+        else:
+            verdict = self.model.destroy(where, version)
+            self.ask(Destroy(name=name, environment=environment, version=version), verdict)
+
+    @rule(name=s.names, environment=s.environments, kind=st.sampled_from(["delete", "undelete", "erase"]))
+    def whole(self, name: Any, environment: Any, kind: str) -> None:
+        command = {"delete": Delete, "undelete": Undelete, "erase": Erase}[kind](name=name, environment=environment)
+        self.ask(command, getattr(self.model, kind)((environment, name)))
+
+    @rule(agent=s.agents, replace=st.booleans())
+    def enroll(self, agent: Any, replace: bool) -> None:
+        outcome = self.ask(NewToken(agent=agent, replace=replace), self.model.enroll(agent, "pending", replace))
+        if outcome is not None and isinstance(outcome.command, Enroll) and outcome.disclosed is not None:
+            self.model.agents[agent].token = outcome.command.token
+            self.tokens.append((agent, outcome.command.token))
+            handle = self.vaults[0].agent(outcome.disclosed.bytes().decode())
+            assert handle.principal == Agent(agent, outcome.command.token)
+
+    @rule(agent=s.agents, kind=st.sampled_from([Suspend, Resume, Remove, RevokeAgent]))
+    def about_agent(self, agent: Any, kind: Any) -> None:
+        name = {Suspend: "suspend", Resume: "resume", Remove: "remove", RevokeAgent: "revoke_agent"}[kind]
+        self.ask(kind(agent=agent), getattr(self.model, name)(agent))
+
+    @rule(
+        agent=s.agents,
+        selector=s.selectors,
+        environment=s.environments,
+        default=s.spans,
+        maximum=s.spans,
+        expires=ttls,
+        uses=st.none() | numbers,
+    )
+    def grant(
+        self,
+        agent: Any,
+        selector: Any,
+        environment: Any,
+        default: int,
+        maximum: int,
+        expires: int | None,
+        uses: int | None,
+    ) -> None:
+        now = self.clock.time
+        made = Grant(agent, selector, environment, default, maximum, None if expires is None else now + expires, uses)
+        verdict = self.model.grant("pending", now, made)
+        draft = NewGrant(
+            agent=agent,
+            selector=selector,
+            environment=environment,
+            default_ttl=default,
+            maximum_ttl=maximum,
+            expires_in=expires,
+            uses=uses,
+        )
+        outcome = self.ask(draft, verdict)
+        if outcome is not None and isinstance(outcome.command, IssueGrant):
+            self.model.grants[outcome.command.grant] = self.model.grants.pop("pending")
+
+    @rule(which=pick)
+    def revoke(self, which: int) -> None:
+        known = [*sorted(self.model.grants), "gr_" + "0" * 16]
+        key = GrantId(known[which % len(known)])
+        self.ask(Revoke(grant=key), self.model.revoke(key))
+
+    @rule()
+    def revoke_all(self) -> None:
+        self.ask(RevokeAll(), self.model.revoke_all())
+
+    @rule(who=pick, name=s.names, environment=s.environments, ttl=ttls)
+    def lease(self, who: int, name: Any, environment: Any, ttl: int | None) -> None:
+        agent, token = self.tokens[who % len(self.tokens)]
+        where = (environment, name)
+        allowed = self.model.may_lease(self.clock.time, agent, token, where, ttl)
+        expected = allowed if isinstance(allowed, str) else "applied"
+        principal = Agent(AgentId(agent), None if token is None else TokenId(token))
+        outcome = self.ask(NewLease(name=name, environment=environment, ttl=ttl), expected, principal)
+        if outcome is not None and isinstance(outcome.command, OpenLease):
+            grant = self.vaults[0].state.leases.by_id[outcome.command.lease].grant
+            assert grant in allowed, "a lease under a grant that did not allow it"
+            self.model.lease(outcome.command.lease, self.clock.time, agent, grant, where, ttl)
+            secret = self.model.secrets[where]
+            assert outcome.disclosed is not None
+            assert outcome.disclosed.bytes() == secret.values[secret.current - 1]
+
+    def some_lease(self, which: int) -> LeaseId:
+        known = [*sorted(self.model.leases), "ls_" + "0" * 32]
+        return LeaseId(known[which % len(known)])
+
+    @rule(who=pick, which=pick, ttl=ttls, kind=st.sampled_from(["use", "use", "renew", "release"]))
+    def about_lease(self, who: int, which: int, ttl: int | None, kind: str) -> None:
+        agent, token = self.tokens[who % len(self.tokens)]
+        key, now = self.some_lease(which), self.clock.time
+        principal = Agent(AgentId(agent), None if token is None else TokenId(token))
+        if kind == "renew":
+            self.ask(Renew(lease=key, ttl=ttl), self.model.renew(now, agent, token, key, ttl), principal)
+        elif kind == "release":
+            self.ask(Release(lease=key), self.model.release(agent, token, key), principal)
+        else:
+            expected = self.model.use(now, agent, token, key)
+            match self.vaults[-1].use_lease(principal, key):
+                case Success(value):
+                    assert value.bytes() == expected
+                case Failure(refusal):
+                    assert refusal.code == expected
+                case _:
+                    raise AssertionError
+
+    @rule(which=pick)
+    def revoke_lease(self, which: int) -> None:
+        key = self.some_lease(which)
+        self.ask(RevokeLease(lease=key), self.model.revoke_lease(key))
+
+    @rule(who=st.sampled_from([s.VIEWER, Agent(s.AGENTS[0])]), agent=s.agents)
+    def not_permitted(self, who: Principal, agent: Any) -> None:
+        self.ask(RevokeAll(), "not-permitted", who)
+        self.ask(NewToken(agent=agent, replace=True), "not-permitted", who)
+        self.ask(ListEntries(what="secrets"), "applied" if who == s.VIEWER else "not-permitted", who)
+
+    @rule(by=st.sampled_from([-60_000_000, 0, 1, 999_999, 1_000_000, 60_000_000, 900_000_000]))
+    def time_passes(self, by: int) -> None:
+        """Set back, the clock brings nothing to life: the vault's time stays where it was."""
+        before = self.vaults[0].now()
+        self.clock.time += by
+        if by < 0:
+            assert self.vaults[0].now() == before
+            self.clock.time = before
+
+    @precondition(lambda self: len(cast(VaultMachine, self).vaults) < 3)
+    @rule()
+    def another_process(self) -> None:
+        """Another process opens the same store; from now on they take turns."""
+        other = world(len(self.vaults) + 1)
+        self.vaults.append(opened_again(self.store, type(other)(clock=self.clock, entropy=other.entropy)))
+
+    @rule()
+    def snapshot(self) -> None:
+        self.vaults[0].snapshot()
+
+    @invariant()
+    def all_processes_agree(self) -> None:
+        states = [vault.state for vault in self.vaults]
+        assert all(state == states[0] for state in states)
+
+    def teardown(self) -> None:
+        vault = self.vaults[0]
+        match vault.verify():
+            case Success(_):
+                pass
+            case other:
+                raise AssertionError(other)
+        assert replay(vault.entries()) == Success(vault.state)
+        self.store.close()

@@ -1,0 +1,159 @@
+"""Strategies: identifiers, values and every command, drawn from small pools so that commands meet."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ironsecrets.agents import Enroll, Remove, Resume, Suspend
+from ironsecrets.audit import COMMANDS
+from ironsecrets.drafts import Draft, NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.identifiers import (
+    AgentId,
+    Digest,
+    Environment,
+    GrantId,
+    LeaseId,
+    PersonName,
+    RequestId,
+    SecretId,
+    SecretName,
+    Selector,
+    TokenId,
+    VaultId,
+)
+from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
+from ironsecrets.principals import Agent, Operator, Principal, Viewer
+from ironsecrets.reading import ListEntries, MaskValue, RevealValue
+from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Undelete
+from ironsecrets.sensitive import Sensitive
+from ironsecrets.vault import Command, Create, Request
+
+NAMES = tuple(SecretName(n) for n in ("key", "openai/key", "openai/org/key", "db/main", "db/a/b/c", "a"))
+SELECTORS = tuple(
+    Selector(s)
+    for s in ("key", "openai/key", "openai/*", "openai/**", "db/**", "db/a/*", "db/a/b/*", "openai/org/*", "**")
+)
+ENVIRONMENTS = tuple(Environment(e) for e in ("development", "production"))
+AGENTS = tuple(AgentId(a) for a in ("agent_one", "agent_two", "agent_three"))
+OPERATOR, VIEWER = Operator(PersonName("olga")), Viewer(PersonName("vera"))
+
+names, selectors = st.sampled_from(NAMES), st.sampled_from(SELECTORS)
+environments, agents = st.sampled_from(ENVIRONMENTS), st.sampled_from(AGENTS)
+_segment = st.text("abzABZ019._-", min_size=1, max_size=8).filter(lambda s: s not in (".", ".."))
+any_names = st.lists(_segment, min_size=1, max_size=6).map("/".join).map(SecretName)
+any_selectors = st.one_of(
+    any_names.map(Selector),
+    st.just(Selector("**")),
+    any_names.map(lambda n: Selector(n + "/*")),
+    any_names.map(lambda n: Selector(n + "/**")),
+)
+values = st.one_of(
+    st.binary(max_size=200), st.just(b""), st.just(bytes(range(256))), st.text(max_size=50).map(str.encode)
+)
+spans = st.sampled_from([1, 1_000_000, 60_000_000, 900_000_000, 86_400_000_000])
+times = st.integers(0, 253_402_300_799_999_999)
+digests = st.binary(min_size=32, max_size=32).map(lambda b: Digest(b.hex()))
+_hex16, _hex8 = (st.binary(min_size=n, max_size=n).map(bytes.hex) for n in (16, 8))
+_few = st.integers(1, 4)
+_some_id = st.integers(0, 3)
+secret_ids = _some_id.map(lambda n: SecretId(f"{n:032x}"))
+grant_ids = _some_id.map(lambda n: GrantId(f"gr_{n:016x}"))
+lease_ids = _some_id.map(lambda n: LeaseId(f"ls_{n:032x}"))
+token_ids = _some_id.map(lambda n: TokenId(f"{n:016x}"))
+request_ids = _hex16.map(lambda h: RequestId("rq_" + h))
+
+_where: dict[str, Any] = {"name": names, "environment": environments}
+_metadata: dict[str, Any] = {
+    "description": st.none() | st.sampled_from(["", "for billing", "größe"]),
+    "provider": st.none() | st.sampled_from(["openai", "aws"]),
+    "tags": st.none() | st.sampled_from([(), ("team:a",), ("x", "y")]),
+    "variable": st.none() | st.sampled_from(["OPENAI_API_KEY", "_K"]),
+}
+
+BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
+    "create": st.builds(Create, header=digests, vault=_hex16.map(VaultId)),
+    "put": st.builds(
+        Put, **_where, **_metadata, digest=digests, epoch=st.integers(1, 2), secret=secret_ids, version=_few
+    ),
+    "describe": st.builds(Describe, **_where, **_metadata),
+    "rollback": st.builds(Rollback, **_where, to=_few),
+    "destroy": st.builds(Destroy, **_where, version=_few),
+    "delete": st.builds(Delete, **_where),
+    "undelete": st.builds(Undelete, **_where),
+    "erase": st.builds(Erase, **_where),
+    "reveal": st.builds(RevealValue, **_where, version=st.none() | _few),
+    "mask": st.builds(MaskValue, **_where, version=st.none() | _few),
+    "list": st.builds(
+        ListEntries,
+        what=st.sampled_from(["secrets", "history", "agents", "grants", "leases"]),
+        name=st.none() | names,
+        environment=st.none() | environments,
+    ),
+    "enroll": st.builds(Enroll, agent=agents, digest=digests, replace=st.booleans(), token=token_ids),
+    "suspend": st.builds(Suspend, agent=agents),
+    "resume": st.builds(Resume, agent=agents),
+    "remove": st.builds(Remove, agent=agents),
+    "grant": st.builds(
+        IssueGrant,
+        agent=agents,
+        default_ttl=spans,
+        environment=environments,
+        expires_at=st.none() | times,
+        grant=grant_ids,
+        maximum_ttl=spans,
+        selector=selectors,
+        uses=st.none() | _few,
+    ),
+    "revoke": st.builds(Revoke, grant=grant_ids),
+    "revoke-agent": st.builds(RevokeAgent, agent=agents),
+    "revoke-all": st.builds(RevokeAll),
+    "lease": st.builds(OpenLease, **_where, lease=lease_ids, ttl=st.none() | spans),
+    "renew": st.builds(Renew, lease=lease_ids, ttl=st.none() | spans),
+    "release": st.builds(Release, lease=lease_ids),
+    "revoke-lease": st.builds(RevokeLease, lease=lease_ids),
+}
+"""A strategy for every command, by its type."""
+
+assert BY_TYPE.keys() == COMMANDS.keys()
+
+commands: st.SearchStrategy[Command] = st.one_of(*BY_TYPE.values())
+drafts: st.SearchStrategy[Draft] = st.one_of(
+    st.builds(NewVersion, **_where, value=values.map(Sensitive)),
+    st.builds(NewToken, agent=agents, replace=st.booleans()),
+    st.builds(
+        NewGrant,
+        agent=agents,
+        selector=selectors,
+        environment=environments,
+        default_ttl=spans,
+        maximum_ttl=spans,
+        expires_in=st.none() | spans,
+        uses=st.none() | _few,
+    ),
+    st.builds(NewLease, **_where, ttl=st.none() | spans),
+)
+principals: st.SearchStrategy[Principal] = st.one_of(
+    st.just(OPERATOR), st.just(VIEWER), st.builds(Agent, agents, st.none() | token_ids)
+)
+_AGENT_TYPES = ("lease", "renew", "release")
+
+
+@st.composite
+def requests(draw: st.DrawFn, *, at: st.SearchStrategy[int] = times) -> Request:
+    """A request by a principal that may often ask for it."""
+    command = draw(commands)
+    likely = st.builds(Agent, agents) if command.type in _AGENT_TYPES else st.just(OPERATOR)
+    who = draw(st.one_of(likely, likely, likely, principals))
+    return Request(at=draw(at), command=command, id=draw(request_ids), principal=who)
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, most: int = 25) -> list[Request]:
+    """Requests in the order of time, the first of which creates the vault."""
+    first = Request(at=1_000, command=draw(BY_TYPE["create"]), id=draw(request_ids), principal=OPERATOR)
+    made, now = [first], 1_000
+    for _ in range(draw(st.integers(0, most))):
+        now += draw(st.sampled_from([0, 1, 500_000, 1_000_000, 60_000_000]))
+        made.append(draw(requests(at=st.just(now))))
+    return made
