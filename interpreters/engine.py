@@ -142,9 +142,15 @@ class Engine:
                 if result is not None:
                     self._after()
                     return result
-                self._stamp = None
-                self.catch_up()
+                self._after_conflict()
             raise VaultBusy("others kept writing to the vault; try again")
+
+    def _after_conflict(self) -> None:
+        size = self.state.log.size
+        self._stamp = None
+        self.catch_up()
+        if self.state.log.size == size:
+            raise IntegrityError("the store holds an entry beyond the head of the log")
 
     def _attempt(self, principal: Principal, ask: Ask, request_id: RequestId) -> Result[Outcome, Refusal] | None:
         at = self.now()

@@ -24,6 +24,7 @@ from ironsecrets.header import (
     encode_header,
     field,
     header_digest,
+    header_holds,
     header_mac,
 )
 from ironsecrets.identifiers import PersonName, RequestId, SlotId, VaultId
@@ -122,7 +123,7 @@ def unlock(
         raise NotAVault("the store holds no vault")
     header = _header(image)
     keys = _unlocked(header, credential)
-    if header_mac(keys["header-mac"], image.header) != image.header_mac:
+    if not header_holds(keys["header-mac"], image.header, image.header_mac):
         raise IntegrityError("the header was changed")
     state, snapshot_size = _restored(store, image, header, keys)
     if state.header != header_digest(image.header):

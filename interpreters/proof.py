@@ -12,7 +12,7 @@ from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
 from ironsecrets.audit import decode_entry
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
 from ironsecrets.errors import IntegrityError
-from ironsecrets.header import header_digest, header_mac, raw_bytes
+from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import signing_context
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.refusals import Tampered
@@ -92,7 +92,7 @@ def verify(engine: Engine, progress: Progress | None = None) -> Result[Verificat
 
 def _verified(engine: Engine, progress: Progress | None) -> Result[Verification, Divergence]:
     image = engine.store.load()
-    if image is None or header_mac(engine.keys["header-mac"], image.header) != image.header_mac:
+    if image is None or not header_holds(engine.keys["header-mac"], image.header, image.header_mac):
         return _beside("header", "the header under its MAC", "a header that was changed")
     if header_digest(image.header) != engine.state.header:
         return _beside("header", "the header that the log knows", "another one")

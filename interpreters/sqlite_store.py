@@ -134,8 +134,10 @@ class SqliteStore:
             return run(connection, sql, parameters)
 
     def load(self) -> Image | None:
-        rows = self._rows("SELECT header.body, header.mac, head.body, (SELECT sealed FROM snapshot) FROM header, head")
-        for header, mac, head, snapshot in rows:
+        query = "SELECT body, mac, (SELECT body FROM head), (SELECT sealed FROM snapshot) FROM header"
+        for header, mac, head, snapshot in self._rows(query):
+            if head is None:
+                raise IntegrityError("the head of the log is missing")
             return Image(header=header, header_mac=mac, head=head, snapshot=snapshot)
         return None
 
@@ -246,10 +248,8 @@ def _record(row: Any) -> SealedRecord:
 def _write(connection: apsw.Connection, batch: Batch) -> bool:
     run(connection, "BEGIN IMMEDIATE")
     try:
-        rows = run(connection, "SELECT size FROM head")
-        if not rows and batch.header is None:
-            raise IntegrityError("the head of the log is missing")
-        if (rows[0][0] if rows else 0) != batch.expected_size:
+        ((size,),) = run(connection, "SELECT coalesce(max(seq) + 1, 0) FROM entries")
+        if size != batch.expected_size:
             run(connection, "ROLLBACK")
             return False
         _fill(connection, batch)
@@ -270,8 +270,7 @@ def _fill(connection: apsw.Connection, batch: Batch) -> None:
     for seq, entry in enumerate(batch.entries, batch.expected_size):
         run(connection, "INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
     if batch.head is not None:
-        size = batch.expected_size + len(batch.entries)
-        run(connection, "INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (size, batch.head))
+        run(connection, "INSERT OR REPLACE INTO head VALUES (1, ?)", (batch.head,))
     if batch.snapshot is not None:
         run(connection, "INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
     for kept in batch.keep:

@@ -16,7 +16,7 @@ from returns.result import Failure, Result, Success
 from ironsecrets.encoding import canonical, decode_canonical, from_base64, length_prefixed, to_base64
 from ironsecrets.identifiers import Digest, Micros, Ordinal, SlotIdField, VaultIdField
 from ironsecrets.refusals import Tampered
-from ironsecrets.sealing import SUITE, Buffer
+from ironsecrets.sealing import SUITE
 
 FORMAT = 1
 HEADER_LIMIT = 64 * 1024
@@ -137,6 +137,11 @@ def _checked(header: Header) -> Result[Header, Tampered | NewerHeader]:
 def header_mac(mac_key: bytes | bytearray, raw: bytes) -> bytes:
     """HMAC-SHA-256 of the canonical header, stored beside it."""
     return hmac.digest(mac_key, length_prefixed("ironsecrets/v1/header", SUITE, raw), "sha256")
+
+
+def header_holds(mac_key: bytes | bytearray, raw: bytes, mac: bytes) -> bool:
+    """Whether ``mac`` is the header's, compared in constant time."""
+    return hmac.compare_digest(header_mac(mac_key, raw), mac)
 
 
 def header_digest(raw: bytes) -> Digest:

@@ -1,0 +1,1 @@
+"""Examples, integration, end-to-end, crash and tamper tests."""
