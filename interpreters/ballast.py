@@ -10,6 +10,7 @@ from pathlib import Path
 
 BALLAST_BYTES = 512 * 1024
 ROOM = 8
+STEP = 4096
 
 
 class Ballast:
@@ -18,10 +19,14 @@ class Ballast:
     def __init__(self, vault: Path) -> None:
         self._path = vault.with_name(vault.name + "-ballast")
 
+    def kept(self) -> bool:
+        """Whether it is there."""
+        return self._path.exists()
+
     def keep(self) -> None:
         """Have the ballast, where the disk has plenty of room. Not having it is no error."""
         with suppress(OSError):
-            if self._path.exists():
+            if self.kept():
                 return
             system = os.statvfs(self._path.parent)
             if system.f_bavail * system.f_frsize < ROOM * BALLAST_BYTES:
@@ -38,6 +43,19 @@ class Ballast:
             raise
         finally:
             os.close(descriptor)
+
+    def refill(self) -> None:
+        """After need: take back what is left of the space, up to the whole, so that the next need finds some."""
+        with suppress(OSError):
+            descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            try:
+                held = os.fstat(descriptor).st_size
+                os.lseek(descriptor, held, os.SEEK_SET)
+                while held < BALLAST_BYTES:
+                    held += os.write(descriptor, bytes(STEP))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def release(self) -> bool:
         """Give the space back; False where there is none to give."""

@@ -12,7 +12,7 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from interpreters.outcome import Ask, Outcome
-from interpreters.sinks import Sink, SinkStatus, pump
+from interpreters.sinks import Sink, SinkStatus, pump, status
 from interpreters.store import Batch, Store, StoredEntry
 from interpreters.unsealed import found, plain_entries
 from interpreters.world import Clock, Entropy
@@ -344,13 +344,7 @@ class Engine:
     def sink_status(self) -> tuple[SinkStatus, ...]:
         """How far each sink is, and why it is behind."""
         return tuple(
-            SinkStatus(
-                name=type(sink).__name__,
-                position=sink.position(),
-                size=self.state.log.size,
-                error=self._sink_errors.get(number),
-            )
-            for number, sink in enumerate(self.sinks)
+            status(sink, self.state.log.size, self._sink_errors.get(number)) for number, sink in enumerate(self.sinks)
         )
 
     def close(self) -> None:

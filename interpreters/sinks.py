@@ -41,6 +41,19 @@ class SinkStatus:
     error: str | None
 
 
+def status(sink: Sink, size: int, error: str | None) -> SinkStatus:
+    """How far ``sink`` is; one that cannot even say so stands at the beginning."""
+    try:
+        return SinkStatus(name=type(sink).__name__, position=sink.position(), size=size, error=error)
+    except Exception as failed:
+        return SinkStatus(name=type(sink).__name__, position=0, size=size, error=error or kind_of(failed))
+
+
+def kind_of(error: Exception) -> str:
+    """The kind of an error, without its text: a sink's error may quote what it was given."""
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
 def pump(sink: Sink, size: int, read: Read) -> str | None:
     """Deliver everything up to ``size``; the kind of the error where the sink failed."""
     try:
@@ -49,7 +62,7 @@ def pump(sink: Sink, size: int, read: Read) -> str | None:
             if sink.position() <= start:
                 return "the sink took nothing"
     except Exception as error:  # a sink is the host's code: whatever it raises, the vault goes on
-        return f"{type(error).__module__}.{type(error).__qualname__}"
+        return kind_of(error)
     return None
 
 

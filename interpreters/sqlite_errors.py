@@ -30,9 +30,9 @@ def _meaning(error: Exception, path: Path) -> VaultError:
         case apsw.BusyError() | apsw.LockedError():
             return VaultBusy(f"{path} is busy: another process holds it; try again")
         case apsw.FullError():
-            return _full(path)
+            return full(path)
         case OSError(errno=errno.ENOSPC) | OSError(errno=errno.EDQUOT):
-            return _full(path)
+            return full(path)
         case apsw.CorruptError():
             return IntegrityError(f"{path} cannot be read as a database: it is damaged, or the disk failed to read it")
         case UnicodeDecodeError():
@@ -47,5 +47,6 @@ def _meaning(error: Exception, path: Path) -> VaultError:
             return StoreUnavailable(f"{path} cannot be used now: {type(error).__name__}; what was acknowledged is safe")
 
 
-def _full(path: Path) -> StoreFull:
+def full(path: Path) -> StoreFull:
+    """No space, and what still works without."""
     return StoreFull(f"no space left for {path}; free some and try again (revoking and suspending still work)")

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 
 from interpreters.ballast import Ballast
-from interpreters.sqlite_errors import translated
+from interpreters.sqlite_errors import full, translated
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
 from interpreters.store import Batch, Image, StoredEntry
 from ironsecrets.errors import (
@@ -57,6 +57,8 @@ class SqliteStore:
         self._vfs = vfs
         self._wal_pages = 0
         self._commits = 0
+        # The ballast was given up: what is left of it is for changes that narrow access.
+        self._starved = False
         self._connection: apsw.Connection | None = None
         self._closed = False
         self._ballast = Ballast(path)
@@ -104,6 +106,7 @@ class SqliteStore:
                 except (apsw.FullError, apsw.CantOpenError, apsw.IOError):
                     if not self._ballast.release():
                         raise
+                    self._starved = True
                     self._connection = self._open()
         return self._connection
 
@@ -151,11 +154,18 @@ class SqliteStore:
         return (self._rows("PRAGMA data_version")[0][0] << 64) + self._commits
 
     def commit(self, batch: Batch) -> bool:
+        if self._starved and not batch.urgent:
+            self._connected()
+            self._ballast.keep()
+            if not self._ballast.kept():
+                raise full(self.path)
+            self._starved = False
         try:
             return self._commit(batch)
         except StoreFull:
             if not (batch.urgent and self._ballast.release()):
                 raise
+            self._starved = True
             return self._commit(batch)
 
     def _commit(self, batch: Batch) -> bool:
@@ -231,6 +241,8 @@ class SqliteStore:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._drop()
         self._closed = True
+        if self._starved:
+            self._ballast.refill()
 
     def abandon(self) -> None:
         """In a forked child: refuse from now on, and never let the inherited connection be closed."""
