@@ -233,13 +233,13 @@ class Engine:
             return False
 
     def _outcome(self, request: Request, decision: Decision, completed: Completed) -> Result[Outcome, Refusal]:
-        disclosed, erased = completed.shown, None
+        disclosed, shown_version, erased = completed.shown, None, None
         for effect in decision.effects:
             match effect:
                 case Reveal(secret, version, _):
                     match self.open_record(secret, version):
                         case Success(value):
-                            disclosed = value
+                            disclosed, shown_version = value, version
                         case Failure(refusal):
                             return Failure(refusal)
                         case _:
@@ -257,6 +257,7 @@ class Engine:
                 at=request.at,
                 request=request.id,
                 disclosed=disclosed,
+                version=shown_version,
                 erased=erased,
             )
         )

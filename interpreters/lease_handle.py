@@ -27,9 +27,9 @@ class LeaseHandle:
         self._agent = agent
         self._value = outcome.disclosed or Sensitive(b"")
         self._released = False
-        found, self._version, value = accepted(engine.use_lease(agent, self.id, 0), name)
-        self._expires_at = found.expires_at
-        self._take(value)
+        self._version = outcome.version or 0
+        opened = engine.state.leases.by_id.get(lease)
+        self._expires_at = outcome.at if opened is None else opened.expires_at
 
     def _take(self, value: Sensitive | None) -> None:
         if value is not None:

@@ -100,6 +100,7 @@ def _parser(
         whole = isinstance(text, str) and len(text) <= limit and matcher.match(text)  # pyright: ignore[reportUnnecessaryIsInstance]
         return Success(make(text)) if whole else Failure(refusal)
 
+    parse.__doc__ = f"The text as it stands, or the refusal ``{refusal.code}``: {refusal.message}."
     return parse
 
 

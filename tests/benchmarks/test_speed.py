@@ -1,0 +1,115 @@
+"""The figures of the README, each beside its floor. Run with
+
+``pytest tests/benchmarks --benchmark-enable --benchmark-only -n0``
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from returns.result import Success
+
+import ironsecrets
+from interpreters.sqlite_schema import harden
+from ironsecrets.identifiers import SecretId, VaultId
+from ironsecrets.merkle import Frontier, leaf_hash
+from ironsecrets.replay import replay
+from ironsecrets.sealing import SealingDraw, digest_of, open_value, seal_value
+from properties.worlds import MASTER_KEY
+
+VALUE = os.urandom(64)
+ENVIRONMENT = "production"
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Any:
+    made = ironsecrets.create_vault(tmp_path / "vault", master_key=MASTER_KEY)
+    operator = made.operator("o")
+    operator.put("openai/key", VALUE, environment=ENVIRONMENT)
+    operator.grant("agent_one", "openai/*", environment=ENVIRONMENT)
+    yield made
+    made.close()
+
+
+def test_floor_aes_256_gcm(benchmark: Any) -> None:
+    cipher, nonce = AESGCM(bytes(32)), bytes(12)
+    benchmark(cipher.encrypt, nonce, VALUE, b"context")
+
+
+def test_floor_commit_with_fsync(benchmark: Any, tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "floor"))
+    connection.execute("pragma journal_mode = wal")
+    harden(connection, 1)
+    connection.execute("create table t (a integer primary key, b blob)")
+
+    def commit() -> None:
+        connection.execute("begin immediate; insert into t (b) values (?); commit", (os.urandom(400),))
+
+    benchmark(commit)
+
+
+def test_seal_and_open_1_kib(benchmark: Any) -> None:
+    vault, secret, value = VaultId("a" * 32), SecretId("b" * 32), os.urandom(1024)
+    draw = SealingDraw(dek=bytes(32), nonce=bytes(12), salt=bytes(24))
+
+    def both() -> None:
+        record = seal_value(
+            vault=vault, secret=secret, version=1, epoch=1, epoch_key=bytes(32), value=value, draw=draw
+        ).unwrap()
+        open_value(record, vault=vault, epoch_key=bytes(32), expected=digest_of(record)).unwrap()
+
+    benchmark(both)
+
+
+def test_put_durable(benchmark: Any, vault: Any) -> None:
+    operator = vault.operator("o")
+    benchmark(lambda: operator.put("openai/key", VALUE, environment=ENVIRONMENT))
+
+
+def test_lease_durable(benchmark: Any, vault: Any) -> None:
+    agent = vault.acting_for("agent_one")
+    benchmark(lambda: agent.lease("openai/key", environment=ENVIRONMENT))
+
+
+def test_use_a_live_lease_again(benchmark: Any, vault: Any) -> None:
+    lease = vault.acting_for("agent_one").lease("openai/key", environment=ENVIRONMENT)
+    benchmark(lease.bytes)
+
+
+def history(vault: Any, entries: int) -> list[bytes]:
+    agent = vault.acting_for("agent_one")
+    while vault.state.log.size < entries:
+        with agent.lease("openai/key", environment=ENVIRONMENT):
+            pass
+    return list(vault.entries())
+
+
+def test_floor_hash_5000_entries(benchmark: Any, vault: Any) -> None:
+    entries = history(vault, 5000)
+
+    def hashed() -> None:
+        frontier = Frontier()
+        for entry in entries:
+            frontier = frontier.append(leaf_hash(entry))
+
+    benchmark.pedantic(hashed, rounds=5)
+
+
+def test_replay_5000_entries(benchmark: Any, vault: Any) -> None:
+    entries = history(vault, 5000)
+    assert isinstance(replay(entries), Success)
+    benchmark.pedantic(lambda: replay(entries), rounds=5)
+
+
+def test_open_5000_entries(benchmark: Any, vault: Any, tmp_path: Path) -> None:
+    history(vault, 5000)
+    benchmark.pedantic(lambda: ironsecrets.open_vault(tmp_path / "vault", master_key=MASTER_KEY).close(), rounds=10)
+
+
+def test_import_of_the_package(benchmark: Any) -> None:
+    benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", "import ironsecrets"], check=True), rounds=10)
