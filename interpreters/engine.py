@@ -14,7 +14,7 @@ from returns.result import Failure, Result, Success
 from interpreters.outcome import Ask, Outcome
 from interpreters.sinks import Sink, SinkStatus, pump, status
 from interpreters.store import Batch, Store, StoredEntry
-from interpreters.unsealed import found, plain_entries
+from interpreters.unsealed import caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
 from ironsecrets.at_rest import (
@@ -42,7 +42,6 @@ from ironsecrets.identifiers import LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
-from ironsecrets.replay import step
 from ironsecrets.sealing import SALT_BYTES, SealedRecord, open_value
 from ironsecrets.secrets import Put, readable
 from ironsecrets.sensitive import Sensitive
@@ -108,18 +107,7 @@ class Engine:
         head = found(decode_head(self.keys, self.header.vault, self.store.head()))
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
-        state = self.state
-        for entry in self.plain_entries(state.log.size, head.size):
-            match step(state, entry):
-                case Success(after):
-                    state = after
-                case Failure(divergence):
-                    raise IntegrityError(divergence.line())
-                case _:
-                    raise AssertionError
-        if state.log != head:
-            raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
-        self.state = state
+        self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
         self._stamp = stamp
 
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from interpreters.engine import Engine
 from interpreters.proof import hold_against
 from interpreters.sinks import Sink
 from interpreters.store import Batch, Image, Store, StoredEntry
-from interpreters.unsealed import found, plain_entries
+from interpreters.unsealed import caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy, SystemClock, SystemEntropy
 from ironsecrets.at_rest import decode_head, encode_head, request_tag, seal_entry, unseal_snapshot
 from ironsecrets.audit import decide
@@ -39,7 +39,6 @@ from ironsecrets.keyring import (
 )
 from ironsecrets.principals import Operator
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import step
 from ironsecrets.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState
@@ -187,14 +186,5 @@ def _restored(store: Store, image: Image, header: Header, keys: Keys) -> tuple[V
         if state.log.size > head.size:
             raise IntegrityError("the log is shorter than its snapshot: it was cut or put back to an older copy")
     snapshot_size = state.log.size
-    for entry in plain_entries(store, keys, header.vault, state.log.size, head.size):
-        match step(state, entry):
-            case Success(after):
-                state = after
-            case Failure(divergence):
-                raise IntegrityError(divergence.line())
-            case _:
-                raise AssertionError
-    if state.log != head:
-        raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
-    return state, snapshot_size
+    tail = plain_entries(store, keys, header.vault, snapshot_size, head.size)
+    return caught_up(state, tail, head), snapshot_size

@@ -113,20 +113,22 @@ class OperatorHandle(ViewerHandle):
         ``variable`` is the environment variable that ``run`` injects it as. Metadata left out stays as it was.
         """
         where = self._where(name, environment)
-        draft = NewVersion(
-            name=where[0],
-            environment=where[1],
-            value=value if isinstance(value, Sensitive) else Sensitive(value),
-            description=description,
-            provider=provider,
-            tags=None if tags is None else tuple(tags),
-            variable=variable,
-        )
-        match self._ask(draft, name).command:
-            case Put(version=version):
-                return version
-            case _:
-                raise AssertionError
+        # A copy of our own, wiped at the end; what the caller holds stays the caller's.
+        with Sensitive(value.view() if isinstance(value, Sensitive) else value) as held:
+            draft = NewVersion(
+                name=where[0],
+                environment=where[1],
+                value=held,
+                description=description,
+                provider=provider,
+                tags=None if tags is None else tuple(tags),
+                variable=variable,
+            )
+            match self._ask(draft, name).command:
+                case Put(version=version):
+                    return version
+                case _:
+                    raise AssertionError
 
     def describe(
         self,

@@ -14,9 +14,9 @@ Ask = Command | Draft
 class Outcome:
     """An applied command: the command as it stands in the log, its entry's number and time, and what it gave.
 
-    ``disclosed`` is the value that was read or leased, or the token that was made; it shows itself to nobody
-    and belongs to the caller, who wipes it; ``version`` is the version it is. ``erased`` is False where erased bytes may linger in the
-    write-ahead log until a reader has finished. ``repeated`` marks a request that was applied before.
+    ``disclosed`` is the value that was read or leased (its version is ``version``), or the token that was made;
+    it shows itself to nobody and belongs to the caller, who wipes it. ``erased`` is False where erased bytes may
+    linger in the write-ahead log until a reader has finished. ``repeated`` marks a request that was applied before.
     """
 
     command: Command

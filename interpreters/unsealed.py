@@ -1,6 +1,6 @@
 """Opening what a store holds, or saying what was tampered with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from returns.result import Failure, Result, Success
@@ -10,7 +10,10 @@ from ironsecrets.at_rest import unseal_entry
 from ironsecrets.errors import IntegrityError
 from ironsecrets.identifiers import VaultId
 from ironsecrets.keyring import Keys
+from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
+from ironsecrets.replay import replay
+from ironsecrets.state import VaultState
 
 _T = TypeVar("_T")
 
@@ -30,3 +33,14 @@ def plain_entries(store: Store, keys: Keys, vault: VaultId, start: int, stop: in
     """The plain bytes of a store's entries."""
     for seq, stored in enumerate(store.entries(start, stop), start):
         yield found(unseal_entry(keys, vault, seq, stored.sealed))
+
+
+def caught_up(state: VaultState, tail: Iterable[bytes], head: Frontier) -> VaultState:
+    """The state after ``tail``, which must replay and end at ``head``, or :class:`IntegrityError`."""
+    match replay(tail, state):
+        case Success(after) if after.log == head:
+            return after
+        case Failure(divergence):
+            raise IntegrityError(divergence.line())
+        case _:
+            raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")

@@ -126,7 +126,7 @@ class Vault:
         """Replay everything and hold header, snapshot, state and every sealed record against it."""
         return proof.verify(self._engine, progress)
 
-    def export(self, folder: str | Path) -> Path:
+    def export(self, folder: str | Path, progress: proof.Progress | None = None) -> Path:
         """Write ``log.jsonl``, ``checkpoint.txt`` and ``verifier.key`` into ``folder``, mode 0600; the folder.
 
         Whoever has the three can verify and replay the log without the vault.
@@ -136,8 +136,7 @@ class Vault:
         with self._engine.lock:
             note = self.checkpoint()
             size = self._engine.state.log.size
-            lines = (entry + b"\n" for entry in self._engine.plain_entries(0, size))
-            write_private(target / "log.jsonl", lines)
+            write_private(target / "log.jsonl", _lines(self._engine.plain_entries(0, size), size, progress))
         write_private(target / "checkpoint.txt", [note.encode()])
         write_private(target / "verifier.key", [self.verifier_key().encode() + b"\n"])
         return target
@@ -160,3 +159,10 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"<vault {self._engine.header.vault}>"
+
+
+def _lines(entries: Iterator[bytes], size: int, progress: proof.Progress | None) -> Iterator[bytes]:
+    for number, entry in enumerate(entries):
+        if progress is not None and number % 1000 == 0:
+            progress(number, size)
+        yield entry + b"\n"

@@ -51,12 +51,12 @@ def test_somebody_elses_store_passes_the_laws(tmp_path: Path) -> None:
 def test_a_store_that_breaks_its_promise_fails_the_laws(tmp_path: Path) -> None:
     """The negative control: a store that ignores the expected size, and one that loses an erasure."""
     for name, body in {
-        "careless": "import attrs\n        return super().commit(attrs.evolve(batch, expected_size=len(self._entries)))",
-        "hoarding": "import attrs\n        return super().commit(attrs.evolve(batch, erase=()))",
-        "forgetful": "import attrs\n        return super().commit(attrs.evolve(batch, snapshot=None))",
+        "careless": "size = len(self._entries)\n        return super().commit(attrs.evolve(batch, expected_size=size))",
+        "hoarding": "return super().commit(attrs.evolve(batch, erase=()))",
+        "forgetful": "return super().commit(attrs.evolve(batch, snapshot=None))",
     }.items():
         (tmp_path / f"{name}.py").write_text(
-            "from interpreters.memory_store import MemoryStore\n\n\nclass Bad(MemoryStore):\n"
+            "import attrs\nfrom interpreters.memory_store import MemoryStore\n\n\nclass Bad(MemoryStore):\n"
             f"    def commit(self, batch):\n        {body}\n"
         )
         done = laws(tmp_path, f"{name}:Bad", "-k", "keeps_what")

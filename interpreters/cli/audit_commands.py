@@ -168,8 +168,8 @@ def _unreadable(path: Path, error: OSError) -> VaultNotFound | StoreUnavailable:
 @pass_session
 def export(session: Session, folder: Path, as_json: bool) -> None:
     """Write log.jsonl, checkpoint.txt and verifier.key, which verify without the vault."""
-    with session.open() as vault:
-        target = vault.export(folder)
+    with session.open() as vault, progress("exporting") as bar:
+        target = vault.export(folder, bar)
         size = vault.state.log.size
     emit(
         as_json,
