@@ -63,8 +63,8 @@ def status(session: Session, as_json: bool) -> None:
                 {"name": sink.name, "behind": sink.size - sink.position, "error": sink.error} for sink in vault.sinks()
             ],
         }
-    rows = [(key, value) for key, value in data.items() if not isinstance(value, list)]
-    rows[6] = ("last entry", when(state.last_at))
+    rows = [(key, value) for key, value in data.items() if not isinstance(value, list) and key != "last_at"]
+    rows.append(("last entry", when(state.last_at)))
     rows += [
         (f"epoch {epoch.number}", f"{epoch.wraps} wraps, since {when(epoch.created_at)}") for epoch in state.epochs
     ]
