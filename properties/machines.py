@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from returns.result import Failure, Success
 
 from interpreters.outcome import Ask, Outcome
@@ -21,7 +21,7 @@ from ironsecrets.replay import replay
 from ironsecrets.secrets import Delete, Destroy, Erase, Rollback, Undelete
 from ironsecrets.sensitive import Sensitive
 from properties import strategies as s
-from properties.model import Grant, Model
+from properties.model import Grant, Model, covers
 from properties.worlds import SetClock, new_vault, opened_again, world
 
 numbers = st.integers(1, 4)
@@ -148,10 +148,42 @@ class VaultMachine(RuleBasedStateMachine):
     def revoke_all(self) -> None:
         self.ask(RevokeAll(), self.model.revoke_all())
 
+    @initialize(data=st.data())
+    def something_to_begin_with(self, data: st.DataObject) -> None:
+        """Most rules need a secret and a grant to say anything; begin with some."""
+        for name in data.draw(st.lists(s.names, max_size=3, unique=True)):
+            self.put(name, s.ENVIRONMENTS[0], b"from the beginning")
+        for _ in range(data.draw(st.integers(0, 3))):
+            maximum = data.draw(s.spans)
+            self.grant(
+                data.draw(s.agents),
+                data.draw(st.sampled_from([s.Selector("**"), s.Selector("openai/*"), s.Selector("key")])),
+                s.ENVIRONMENTS[0],
+                min(maximum, data.draw(s.spans)),
+                maximum,
+                data.draw(ttls),
+                data.draw(st.none() | numbers),
+            )
+
     @rule(who=pick, name=s.names, environment=s.environments, ttl=ttls)
     def lease(self, who: int, name: Any, environment: Any, ttl: int | None) -> None:
         agent, token = self.tokens[who % len(self.tokens)]
-        where = (environment, name)
+        self.open_lease(agent, token, (environment, name), ttl)
+
+    @precondition(lambda self: bool(cast(VaultMachine, self).model.grants))
+    @rule(which=pick, name=pick, ttl=ttls)
+    def lease_under_a_grant(self, which: int, name: int, ttl: int | None) -> None:
+        """A lease that somebody would really ask for: under a grant, of a secret that is there."""
+        grants = sorted(self.model.grants.items())
+        _, grant = grants[which % len(grants)]
+        fitting = [
+            where for where in self.model.secrets if where[0] == grant.environment and covers(grant.selector, where[1])
+        ]
+        where = fitting[name % len(fitting)] if fitting else (grant.environment, "key")
+        self.open_lease(grant.agent, None, where, ttl)
+
+    def open_lease(self, agent: str, token: str | None, where: tuple[Any, Any], ttl: int | None) -> None:
+        environment, name = where
         allowed = self.model.may_lease(self.clock.time, agent, token, where, ttl)
         expected = allowed if isinstance(allowed, str) else "applied"
         principal = Agent(AgentId(agent), None if token is None else TokenId(token))
@@ -165,12 +197,15 @@ class VaultMachine(RuleBasedStateMachine):
             assert outcome.disclosed.bytes() == secret.values[secret.current - 1]
 
     def some_lease(self, which: int) -> LeaseId:
-        known = [*sorted(self.model.leases), "ls_" + "0" * 32]
-        return LeaseId(known[which % len(known)])
+        known = sorted(self.model.leases)
+        return LeaseId(known[which % len(known)] if known else "ls_" + "0" * 32)
 
-    @rule(who=pick, which=pick, ttl=ttls, kind=st.sampled_from(["use", "use", "renew", "release"]))
+    @rule(who=pick, which=pick, ttl=ttls, kind=st.sampled_from(["use", "use", "renew", "renew", "release"]))
     def about_lease(self, who: int, which: int, ttl: int | None, kind: str) -> None:
+        """Mostly by whom it belongs to, and now and then by somebody else."""
         agent, token = self.tokens[who % len(self.tokens)]
+        if who % 4 and self.model.leases:
+            agent, token = self.model.leases[sorted(self.model.leases)[which % len(self.model.leases)]].agent, None
         key, now = self.some_lease(which), self.clock.time
         principal = Agent(AgentId(agent), None if token is None else TokenId(token))
         if kind == "renew":
@@ -206,6 +241,15 @@ class VaultMachine(RuleBasedStateMachine):
         if by < 0:
             assert self.vaults[0].now() == before
             self.clock.time = before
+
+    @rule(which=pick, off=st.sampled_from([-1, 0, 0, 1]))
+    def time_passes_to_an_end(self, which: int, off: int) -> None:
+        """To just before, at, or just after the moment when something ends."""
+        ends = [lease.ends for lease in self.model.leases.values()]
+        ends += [grant.ends for grant in self.model.grants.values() if grant.ends is not None]
+        ahead = sorted(end for end in ends if end + off >= self.clock.time)
+        if ahead:
+            self.clock.time = ahead[which % len(ahead)] + off
 
     @precondition(lambda self: len(cast(VaultMachine, self).vaults) < 3)
     @rule()
