@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import attrs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import run_state_machine_as_test
 from returns.result import Success
 
@@ -25,7 +25,8 @@ def test_the_vault_and_the_model_agree(make_store: Callable[[], Store]) -> None:
         def __init__(self) -> None:
             super().__init__(make_store)
 
-    run_state_machine_as_test(Machine)
+    # A history says little before it is long: three times as many as of other laws.
+    run_state_machine_as_test(Machine, settings=settings(max_examples=3 * settings().max_examples))
 
 
 @given(s.histories(most=40))
