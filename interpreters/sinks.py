@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from interpreters.files import write_private
 from ironsecrets.audit import decode_entry
 from ironsecrets.encoding import as_fields
 
@@ -124,21 +125,34 @@ class LoggingSink:
     """Forwards entries to Python's ``logging``: applied ones at INFO, refused ones at WARNING.
 
     The record's message is the command's type and verdict; ``record.audit`` is the whole entry as plain data.
-    ``position`` is where to start (0: the beginning); a host that keeps :meth:`position` misses nothing over a
-    restart.
+    With ``position_file`` it goes on over a restart where it stopped; without, it begins at ``position``
+    (0: the beginning of the log). A handler that raises gets the same entry again.
     """
 
-    def __init__(self, logger: logging.Logger | None = None, *, position: int = 0) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger | None = None,
+        *,
+        position: int = 0,
+        position_file: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._logger = logger or logging.getLogger("ironsecrets.audit")
         self._position = position
+        self._file = None if position_file is None else Path(position_file)
+        if self._file is not None and self._file.exists():
+            self._position = int(self._file.read_text())
 
     def position(self) -> int:
         return self._position
 
     def deliver(self, start: int, entries: Sequence[bytes]) -> None:
-        for number, raw in enumerate(entries, start):
-            entry = decode_entry(raw).unwrap()
-            level = logging.INFO if entry.verdict == "applied" else logging.WARNING
-            extra = {"audit": as_fields(entry)}
-            self._logger.log(level, "%s %s", entry.command.type, entry.verdict, extra=extra)
-            self._position = number + 1
+        try:
+            for number, raw in enumerate(entries, start):
+                entry = decode_entry(raw).unwrap()
+                level = logging.INFO if entry.verdict == "applied" else logging.WARNING
+                extra = {"audit": as_fields(entry)}
+                self._logger.log(level, "%s %s", entry.command.type, entry.verdict, extra=extra)
+                self._position = number + 1
+        finally:
+            if self._file is not None:
+                write_private(self._file, [str(self._position).encode()])

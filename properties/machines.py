@@ -21,7 +21,7 @@ from ironsecrets.replay import replay
 from ironsecrets.secrets import Delete, Destroy, Erase, Rollback, Undelete
 from ironsecrets.sensitive import Sensitive
 from properties import strategies as s
-from properties.model import Grant, Model, covers
+from properties.model import Grant, Lease, Model, covers
 from properties.worlds import SetClock, new_vault, opened_again, world
 
 numbers = st.integers(1, 4)
@@ -155,7 +155,8 @@ class VaultMachine(RuleBasedStateMachine):
     def something_to_begin_with(self, data: st.DataObject) -> None:
         """Most rules need a secret and a grant to say anything; begin with some."""
         for name in data.draw(st.lists(s.names, min_size=2, max_size=4, unique=True)):
-            self.put(name, s.ENVIRONMENTS[0], b"from the beginning")
+            for number in range(data.draw(st.integers(1, 3))):
+                self.put(name, s.ENVIRONMENTS[0], b"from the beginning %d" % number)
         for _ in range(data.draw(st.integers(1, 3))):
             maximum = data.draw(s.spans)
             self.grant(
@@ -173,12 +174,11 @@ class VaultMachine(RuleBasedStateMachine):
         agent, token = self.tokens[who % len(self.tokens)]
         self.open_lease(agent, token, (environment, name), ttl)
 
-    @precondition(lambda self: bool(cast(VaultMachine, self).model.grants))
     @rule(
         which=pick,
         name=pick,
         ttl=st.none() | ttls,
-        then=st.lists(st.sampled_from(["end", "past", "use", "renew"]), max_size=4),
+        then=st.lists(st.sampled_from(["half", "half", "end", "past", "use", "renew", "renew", "suspend"]), max_size=4),
     )
     def main_line(self, which: int, name: int, ttl: int | None, then: list[str]) -> None:
         """What agents really do: lease under a grant a secret that is there, use it, renew it, until it ends."""
@@ -186,19 +186,46 @@ class VaultMachine(RuleBasedStateMachine):
         self.lease_under_a_grant(which, name, ttl)
         for key in set(self.model.leases) - before:
             for what in then:
-                lease = self.model.leases[key]
-                if what in ("end", "past"):
-                    self.clock.time = max(self.clock.time, lease.ends + (what == "past") - which % 2)
-                else:
-                    self.use_or_renew(lease.agent, None, LeaseId(key), None if which % 3 else 60_000_000, what)
+                lease = self.model.leases.get(key)
+                if lease is None:
+                    return
+                self.one_step(what, key, lease, longest=bool(which % 3))
+            self.use_or_renew(self.agent_of(key), None, LeaseId(key), None, "use")
+
+    def agent_of(self, key: str) -> str:
+        return self.model.leases[key].agent if key in self.model.leases else s.AGENTS[0]
+
+    def one_step(self, what: str, key: str, lease: Lease, *, longest: bool) -> None:
+        """Time passes for a lease, or its agent does what agents do, or is suspended for a moment."""
+        if what == "suspend":
+            self.about_agent(lease.agent, Suspend)
+            self.about_agent(lease.agent, Resume)
+            self.use_or_renew(lease.agent, None, LeaseId(key), None, "use")
+        elif what == "half":
+            self.clock.time += max(0, lease.ends - self.clock.time) // 2
+        elif what in ("end", "past"):
+            self.clock.time = max(self.clock.time, lease.ends + (what == "past"))
+        else:
+            grant = self.model.grants.get(lease.grant)
+            ttl = grant.maximum if grant is not None and longest else None
+            self.use_or_renew(lease.agent, None, LeaseId(key), ttl, what)
 
     def lease_under_a_grant(self, which: int, name: int, ttl: int | None) -> None:
+        """With a secret put and a grant issued first, where there is none."""
+        if not self.model.grants:
+            default, maximum = sorted((s.SPANS[which % len(s.SPANS)], s.SPANS[name % len(s.SPANS)]))
+            agent = s.AGENTS[which % len(s.AGENTS)]
+            self.grant(agent, s.Selector("**"), s.ENVIRONMENTS[0], default, maximum, None, None)
         grants = sorted(self.model.grants.items())
         _, grant = grants[which % len(grants)]
         fitting = [
-            where for where in self.model.secrets if where[0] == grant.environment and covers(grant.selector, where[1])
+            where
+            for where, secret in self.model.secrets.items()
+            if where[0] == grant.environment and covers(grant.selector, where[1]) and not secret.deleted
         ]
-        where = fitting[name % len(fitting)] if fitting else (grant.environment, "key")
+        where = fitting[name % len(fitting)] if fitting else (grant.environment, s.NAMES[name % len(s.NAMES)])
+        if not fitting:
+            self.put(where[1], where[0], b"put for the lease")
         self.open_lease(grant.agent, None, where, ttl)
 
     def open_lease(self, agent: str, token: str | None, where: tuple[Any, Any], ttl: int | None) -> None:

@@ -51,7 +51,8 @@ any_selectors = st.one_of(
 values = st.one_of(
     st.binary(max_size=200), st.just(b""), st.just(bytes(range(256))), st.text(max_size=50).map(str.encode)
 )
-spans = st.sampled_from([1, 1_000_000, 60_000_000, 900_000_000, 86_400_000_000])
+SPANS = (1, 1_000_000, 60_000_000, 900_000_000, 86_400_000_000)
+spans = st.sampled_from(SPANS)
 times = st.integers(0, 253_402_300_799_999_999)
 digests = st.binary(min_size=32, max_size=32).map(lambda b: Digest(b.hex()))
 _hex16, _hex8 = (st.binary(min_size=n, max_size=n).map(bytes.hex) for n in (16, 8))

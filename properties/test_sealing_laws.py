@@ -83,6 +83,7 @@ def test_a_record_opens_in_its_own_place_only(value: bytes, draw: SealingDraw, o
         second = sealed(value, other)
         crossed = SealedRecord(secret=SECRET, version=1, epoch=1, wrap=second.wrap, body=record.body)
         assert not opens(crossed, record)
+        assert not opens(second, record), "sealed well, in the same place, but not what the log says"
 
 
 @given(s.values, blocks, st.binary(max_size=40), st.binary(max_size=40))

@@ -1,5 +1,6 @@
 """Audit sinks: a failure delays entries and never loses one."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +100,39 @@ def test_logging(path: Path, opened: Opener, caplog: pytest.LogCaptureFixture) -
     assert told == [("INFO", "create applied"), ("INFO", "put applied"), ("WARNING", "lease unknown-agent")]
     assert caplog.records[1].__dict__["audit"]["command"]["name"] == "a"
     assert "the value" not in repr([record.__dict__ for record in caplog.records])
+
+
+class Raising(logging.Handler):
+    """A handler that fails on some records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[str] = []
+        self.calls = 0
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.calls += 1
+        if self.calls % 3 == 0:
+            raise RuntimeError("the log server is gone")
+        self.taken.append(record.__dict__["audit"]["request"])
+        return True
+
+
+def test_logging_goes_on_where_it_stopped(path: Path, tmp_path: Path, opened: Opener) -> None:
+    """Over failures and restarts: every entry once, in order."""
+    handler = Raising()
+    logger = logging.Logger("audit")
+    logger.addHandler(handler)
+    for round_ in range(4):
+        sink = ironsecrets.LoggingSink(logger, position_file=tmp_path / "position")
+        vault = opened(sinks=[sink])
+        for number in range(5):
+            vault.operator("o").put(f"k/{round_}/{number}", "x", environment="development")
+        vault.close()
+    entries = [json.loads(raw)["request"] for raw in opened().entries()]
+    assert handler.taken == entries[: len(handler.taken)]
+    assert len(handler.taken) >= len(entries) - 2
+    assert (tmp_path / "position").read_text() == str(len(handler.taken))
 
 
 def test_the_command_line_follows_an_audit_file(command: Command) -> None:

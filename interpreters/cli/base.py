@@ -35,6 +35,7 @@ AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
 
 NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease"})
 INTERRUPTED = 130
+LONGEST_DAYS = 36500
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -93,7 +94,10 @@ class Duration(click.ParamType[timedelta]):
         matched = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
         if matched is None:
             self.fail("write a whole number and a unit: 90s, 15m, 12h, 30d or 2w", param, ctx)
-        return timedelta(seconds=int(matched[1]) * self.units[matched[2]])
+        seconds = int(matched[1]) * self.units[matched[2]]
+        if seconds > LONGEST_DAYS * 86400:
+            self.fail(f"at most {LONGEST_DAYS}d", param, ctx)
+        return timedelta(seconds=seconds)
 
 
 @attrs.define
