@@ -17,7 +17,7 @@ class Ballast:
     """The file ``<vault>-ballast``."""
 
     def __init__(self, vault: Path) -> None:
-        self._path = vault.with_name(vault.name + "-ballast")
+        self._path = Path(f"{vault}-ballast")
 
     def kept(self) -> bool:
         """Whether it is there."""

@@ -6,6 +6,9 @@ the passphrase behind in the C heap.
 
 import base64
 import binascii
+import hashlib
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import attrs
@@ -48,6 +51,62 @@ def master_key_credential(master_key: str | bytes | Sensitive) -> Credential:
     if len(raw) != MASTER_KEY_BYTES:
         raise CannotUnlock("the master key is not 32 bytes long; it is base64 of exactly 32 bytes")
     return Credential(kind="master-key", material=Sensitive(raw))
+
+
+RECOVERY_GROUP = 7
+
+
+def new_recovery_key(draw: bytes) -> Sensitive:
+    """The text of a recovery key made of 32 random bytes: base32 in groups, with a 3-byte checksum."""
+    text = base64.b32encode(draw + _checksum(draw)).decode()
+    groups = [text[start : start + RECOVERY_GROUP] for start in range(0, len(text), RECOVERY_GROUP)]
+    return Sensitive("-".join(groups))
+
+
+def recovery_key_credential(text: str | bytes | Sensitive) -> Credential:
+    """A recovery key as a person typed it: case, spaces and dashes do not matter, nor 0 for O, 1 for I, 8 for B.
+
+    Raises :class:`CannotUnlock` where the checksum says that it was mistyped.
+    """
+    raw = text.bytes() if isinstance(text, Sensitive) else text.encode() if isinstance(text, str) else text
+    squeezed = raw.upper().translate(bytes.maketrans(b"018", b"OIB"), b" -\t\r\n")
+    try:
+        decoded = base64.b32decode(squeezed)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if len(decoded) != MASTER_KEY_BYTES + 3 or _checksum(decoded[:MASTER_KEY_BYTES]) != decoded[MASTER_KEY_BYTES:]:
+        raise CannotUnlock("that is not a recovery key, or it was mistyped: its checksum does not fit")
+    return Credential(kind="recovery-key", material=Sensitive(decoded[:MASTER_KEY_BYTES]))
+
+
+def _checksum(raw: bytes) -> bytes:
+    return hashlib.sha256(b"ironsecrets/v1/recovery-key" + raw).digest()[:3]
+
+
+def calibrated_cost(salt: bytes, seconds: float, clock: Callable[[], float] = time.perf_counter) -> Argon2Cost:
+    """A cost that takes about ``seconds`` on this machine: never below today's policy, more passes, then memory."""
+    cost = fresh_cost(salt)
+    probe = Sensitive(b"calibration")
+    while True:
+        began = clock()
+        argon2id(probe, salt, cost)
+        spent = clock() - began
+        factor = seconds / max(spent, 1e-6)
+        if factor < 1.25:
+            return cost
+        passes = min(32, max(cost.passes + 1, int(cost.passes * factor)))
+        if cost.passes < 32:
+            cost = attrs.evolve(cost, passes=passes)
+        elif cost.memory < 1024 * 1024:
+            cost = attrs.evolve(cost, memory=min(1024 * 1024, cost.memory * 2))
+        else:
+            return cost
+
+
+def below_policy(cost: Argon2Cost | None) -> bool:
+    """Whether a slot's cost is under today's default."""
+    today = fresh_cost(bytes(16))
+    return cost is not None and cost.memory * cost.passes < today.memory * today.passes
 
 
 def fresh_cost(salt: bytes) -> Argon2Cost:

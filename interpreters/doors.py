@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interpreters.conversions import accepted
-from interpreters.derivation import Credential, master_key_credential, passphrase_credential
+from interpreters.derivation import (
+    Credential,
+    master_key_credential,
+    passphrase_credential,
+    recovery_key_credential,
+)
 from interpreters.genesis import World, first_batch, unlock
 from interpreters.sinks import Sink
 from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
@@ -41,7 +46,7 @@ def create_vault(
     credential = _credential(passphrase, master_key)
     with credential.material:
         SqliteStore.create(where, first_batch(credential, creator, world or World(), cost))
-        return open_on(SqliteStore(where), credential, sinks=sinks, world=world)
+        return open_path(where, credential, sinks=sinks, world=world)
 
 
 def open_vault(
@@ -49,6 +54,7 @@ def open_vault(
     *,
     passphrase: Passphrase | None = None,
     master_key: Passphrase | None = None,
+    recovery_key: Passphrase | None = None,
     checkpoint: str | None = None,
     sinks: Sequence[Sink] = (),
     busy_timeout: float = BUSY_TIMEOUT,
@@ -61,10 +67,10 @@ def open_vault(
     :class:`ironsecrets.CannotUnlock`, :class:`ironsecrets.NotAVault`, :class:`ironsecrets.NewerFormat`,
     :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`, :class:`ironsecrets.StoreUnavailable`.
     """
-    credential = _credential(passphrase, master_key)
+    credential = _credential(passphrase, master_key, recovery_key)
     with credential.material:
-        store = SqliteStore(Path(path), busy_timeout=busy_timeout)
-        return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
+        where = Path(path)
+        return open_path(where, credential, checkpoint=checkpoint, sinks=sinks, busy_timeout=busy_timeout, world=world)
 
 
 def create_on(
@@ -85,17 +91,34 @@ def open_on(
     sinks: Sequence[Sink] = (),
     world: World | None = None,
 ) -> Vault:
-    """Open what a store of the caller's choice holds."""
+    """Open what a store of the caller's choice holds. Closing the vault closes the store; failing to open does not."""
+    return Vault(unlock(store, credential, checkpoint=checkpoint, sinks=sinks, world=world))
+
+
+def open_path(
+    path: Path,
+    credential: Credential,
+    *,
+    checkpoint: str | None = None,
+    sinks: Sequence[Sink] = (),
+    busy_timeout: float = BUSY_TIMEOUT,
+    world: World | None = None,
+) -> Vault:
+    """Open the file at ``path`` with a credential, which stays the caller's to wipe."""
+    store = SqliteStore(path, busy_timeout=busy_timeout)
     try:
-        return Vault(unlock(store, credential, checkpoint=checkpoint, sinks=sinks, world=world))
+        return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
     except BaseException:
         store.close()
         raise
 
 
-def _credential(passphrase: Passphrase | None, master_key: Passphrase | None) -> Credential:
-    if passphrase is not None and master_key is None:
+def _credential(
+    passphrase: Passphrase | None, master_key: Passphrase | None, recovery_key: Passphrase | None = None
+) -> Credential:
+    given = [one for one in (passphrase, master_key, recovery_key) if one is not None]
+    if len(given) != 1:
+        raise VaultError("give one of a passphrase, a master key and a recovery key")
+    if passphrase is not None:
         return passphrase_credential(passphrase)
-    if master_key is not None and passphrase is None:
-        return master_key_credential(master_key)
-    raise VaultError("give either a passphrase or a master key")
+    return master_key_credential(given[0]) if master_key is not None else recovery_key_credential(given[0])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 from returns.result import Failure, Result, Success
 
-from interpreters.outcome import Ask, Outcome
+from interpreters.outcome import Ask, Outcome, Prepare, Prepared
 from interpreters.sinks import Sink, SinkStatus, pump, status
 from interpreters.store import Batch, Store, StoredEntry
 from interpreters.unsealed import caught_up, found, plain_entries
@@ -28,23 +28,24 @@ from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
 from ironsecrets.catalogue import REFUSALS
 from ironsecrets.drafts import (
     DRAW_BYTES,
-    Completed,
     NewGrant,
     NewLease,
     NewToken,
     NewVersion,
     complete,
 )
-from ironsecrets.effects import EraseRecord, KeepRecord, Reveal
+from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
+from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
-from ironsecrets.header import Header
-from ironsecrets.identifiers import LeaseId, RequestId, SecretId
+from ironsecrets.header import Header, decode_header, header_digest
+from ironsecrets.identifiers import Digest, LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
-from ironsecrets.sealing import SALT_BYTES, SealedRecord, open_value
+from ironsecrets.sealing import SALT_BYTES, open_value
 from ironsecrets.secrets import Put, readable
 from ironsecrets.sensitive import Sensitive
+from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.snapshot import due
 from ironsecrets.state import VaultState
 from ironsecrets.vault import Request
@@ -64,7 +65,8 @@ NARROWING = frozenset(
         "delete",
     }
 )
-NO_RECORD = Refusal("no-record", "a put needs its value; hand over a NewVersion instead")
+NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
+_NEED_MORE = (Put, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
 
 
@@ -107,7 +109,9 @@ class Engine:
         head = found(decode_head(self.keys, self.header.vault, self.store.head()))
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
+        before = self.state.header
         self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
+        self._follow_header(before)
         self._stamp = stamp
 
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -124,9 +128,18 @@ class Engine:
                 repeated = self._repeated(request)
                 if repeated is not None:
                     return repeated
+            return self.perform(principal, lambda state, at: self._prepared(at, ask), request)
+
+    def perform(
+        self, principal: Principal, prepare: Prepare, request: RequestId | None = None
+    ) -> Result[Outcome, Refusal]:
+        """Decide and record what ``prepare`` makes of the state, and make it again after each conflict."""
+        self.check_usable()
+        with self.lock:
+            self.catch_up()
             request_id = request or RequestId("rq_" + self.entropy.draw(16).hex())
             for _ in range(ATTEMPTS):
-                result = self._attempt(principal, ask, request_id)
+                result = self._attempt(principal, prepare, request_id)
                 if result is not None:
                     self._after()
                     return result
@@ -140,26 +153,30 @@ class Engine:
         if self.state.log.size == size:
             raise IntegrityError("the store holds an entry beyond the head of the log")
 
-    def _attempt(self, principal: Principal, ask: Ask, request_id: RequestId) -> Result[Outcome, Refusal] | None:
+    def _attempt(
+        self, principal: Principal, prepare: Prepare, request_id: RequestId
+    ) -> Result[Outcome, Refusal] | None:
         at = self.now()
-        match self._completed(at, ask):
-            case Success(completed):
+        match prepare(self.state, at):
+            case Success(prepared):
                 pass
             case Failure(refusal):
                 return Failure(refusal)
             case _:
                 raise AssertionError
-        request = Request(at=at, command=completed.command, id=request_id, principal=principal)
+        request = Request(at=at, command=prepared.command, id=request_id, principal=principal)
         match self._decided(request):
             case None:
                 return Failure(MALFORMED)
             case decision:
                 pass
-        if not self._commit(request, decision, completed.record):
+        if not self._commit(request, decision, prepared):
             return None
         if decision.refusal is not None:
             return Failure(decision.refusal)
-        return self._outcome(request, decision, completed)
+        if prepared.header is not None:
+            self._adopt(prepared.header.header)
+        return self._outcome(request, decision, prepared)
 
     def _decided(self, request: Request) -> Decision | None:
         # What we write must be what an auditor can read: a caller's ill-typed field is found here.
@@ -173,20 +190,39 @@ class Engine:
             case _:
                 return None
 
-    def _completed(self, at: int, ask: Ask) -> Result[Completed, Refusal]:
-        if isinstance(ask, Put):
-            return Failure(NO_RECORD)
+    def _prepared(self, at: int, ask: Ask) -> Result[Prepared, Refusal]:
         if isinstance(ask, NewVersion | NewToken | NewGrant | NewLease):
             try:
-                return complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
+                completed = complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
             except (TypeError, AttributeError, ValueError):
                 return Failure(MALFORMED)
-        return Success(Completed(command=ask))
+            return completed.map(lambda made: Prepared(command=made.command, record=made.record, shown=made.shown))
+        # What these need beside the log, only the methods for them prepare.
+        return Failure(NO_RECORD) if isinstance(ask, _NEED_MORE) else Success(Prepared(command=ask))
 
-    def _commit(self, request: Request, decision: Decision, record: SealedRecord | None) -> bool:
+    def _adopt(self, header: Header) -> None:
+        self.header = header
+        found(self.keys.follow(header))
+
+    def _follow_header(self, before: Digest) -> None:
+        """After others changed the header: take in what it holds now."""
+        if self.state.header == before:
+            return
+        image = self.store.load()
+        if image is None or header_digest(image.header) != self.state.header:
+            raise IntegrityError("the header is not the one that the log knows")
+        header = decode_header(image.header).unwrap()
+        if header.root_generation != self.keys.generation and any(
+            self.keys.epoch(epoch.number) is None for epoch in header.epochs
+        ):
+            raise VaultClosed("the root key was replaced; open the vault again")
+        self._adopt(header)
+
+    def _commit(self, request: Request, decision: Decision, prepared: Prepared) -> bool:
         vault = self.header.vault
         size = self.state.log.size
         tag = request_tag(self.keys, request.id)
+        applied = decision.refusal is None
         keeps = any(isinstance(effect, KeepRecord) for effect in decision.effects)
         batch = Batch(
             expected_size=size,
@@ -197,7 +233,9 @@ class Engine:
                 ),
             ),
             head=encode_head(self.keys, vault, decision.state.log),
-            keep=(record,) if record is not None and keeps else (),
+            header=None if not applied or prepared.header is None else (prepared.header.raw, prepared.header.mac),
+            keep=(prepared.record,) if prepared.record is not None and keeps else (),
+            rewrap=prepared.rewrap if applied else (),
             erase=tuple((e.secret, e.version) for e in decision.effects if isinstance(e, EraseRecord)),
             urgent=request.command.type in NARROWING,
         )
@@ -220,8 +258,8 @@ class Engine:
         except StoreUnavailable:
             return False
 
-    def _outcome(self, request: Request, decision: Decision, completed: Completed) -> Result[Outcome, Refusal]:
-        disclosed, shown_version, erased = completed.shown, None, None
+    def _outcome(self, request: Request, decision: Decision, prepared: Prepared) -> Result[Outcome, Refusal]:
+        disclosed, shown_version, erased = prepared.shown, None, None
         for effect in decision.effects:
             match effect:
                 case Reveal(secret, version, _):
@@ -232,7 +270,7 @@ class Engine:
                             return Failure(refusal)
                         case _:
                             raise AssertionError
-                case EraseRecord():
+                case EraseRecord() | WriteHeader():
                     erased = False
                 case _:
                     pass

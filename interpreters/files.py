@@ -24,3 +24,11 @@ def write_private(path: Path, parts: Iterable[bytes]) -> None:
     finally:
         with suppress(OSError):
             os.unlink(making)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for its owner only, with what is above it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"the folder {path} cannot be made: {error.strerror}") from error

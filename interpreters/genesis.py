@@ -20,6 +20,7 @@ from ironsecrets.header import (
     Argon2Cost,
     Header,
     NewerHeader,
+    Slot,
     decode_header,
     encode_header,
     field,
@@ -33,9 +34,10 @@ from ironsecrets.keyring import (
     WrongKey,
     derive_keys,
     make_slot,
+    root_keys,
     unlock_slot,
     wrap_epoch,
-    wrap_signing_key,
+    wrap_key,
 )
 from ironsecrets.principals import Operator
 from ironsecrets.refusals import Tampered
@@ -58,25 +60,17 @@ def first_batch(credential: Credential, creator: PersonName, world: World, cost:
     draw = world.entropy.draw
     at = world.clock.now()
     vault = VaultId(draw(16).hex())
-    root, epoch, signing = (bytearray(draw(KEY_BYTES)) for _ in range(3))
-    if credential.kind == "passphrase":
-        cost = cost or fresh_cost(draw(16))
-    with slot_key(credential, cost) as key:
-        slot = make_slot(
-            vault=vault,
-            slot=SlotId(draw(8).hex()),
-            kind=credential.kind,
-            cost=cost,
-            at=at,
-            slot_key=key.view(),
-            root_key=root,
-            nonce=draw(NONCE_BYTES),
-        )
+    root, epoch, signing, log = (bytearray(draw(KEY_BYTES)) for _ in range(4))
+    wrapping = root_keys(root, vault)
+    slot = new_slot(credential, vault, root, at=at, entropy=world.entropy, cost=cost)
     header = Header(
         audit_key=field(public_key_of(signing)),
-        epochs=(wrap_epoch(root, vault, number=1, key=epoch, at=at, salt=draw(SALT_BYTES)),),
+        epochs=(wrap_epoch(wrapping["epoch-wrapping"], vault, number=1, key=epoch, at=at, salt=draw(SALT_BYTES)),),
+        log_key=wrap_key(wrapping["log-key-wrapping"], vault, "log-key", key=log, salt=draw(SALT_BYTES)),
         root_generation=1,
-        signing_key=wrap_signing_key(root, vault, key=signing, salt=draw(SALT_BYTES)),
+        signing_key=wrap_key(
+            wrapping["signing-key-wrapping"], vault, "signing-key", key=signing, salt=draw(SALT_BYTES)
+        ),
         slots=(slot,),
         vault=vault,
     )
@@ -84,7 +78,7 @@ def first_batch(credential: Credential, creator: PersonName, world: World, cost:
     keys = derive_keys(root, header).unwrap()
     request = Request(
         at=at,
-        command=Create(header=header_digest(raw), vault=vault),
+        command=Create(header=header_digest(raw), kind=slot.kind, slot=slot.id, vault=vault),
         id=RequestId("rq_" + draw(16).hex()),
         principal=Operator(creator),
     )
@@ -101,7 +95,7 @@ def first_batch(credential: Credential, creator: PersonName, world: World, cost:
         head=encode_head(keys, vault, decision.state.log),
     )
     keys.wipe()
-    for buffer in (root, epoch, signing):
+    for buffer in (root, epoch, signing, log, *wrapping.values()):
         wipe(buffer)
     return batch
 
@@ -156,15 +150,46 @@ def _header(image: Image) -> Header:
             raise AssertionError
 
 
+def new_slot(
+    credential: Credential,
+    vault: VaultId,
+    root: bytearray,
+    *,
+    at: int,
+    entropy: Entropy,
+    cost: Argon2Cost | None = None,
+    slot_id: SlotId | None = None,
+) -> Slot:
+    """A slot that ``credential`` unlocks; a passphrase's cost is today's policy where none is given."""
+    cost = (cost or fresh_cost(entropy.draw(16))) if credential.kind == "passphrase" else None
+    with slot_key(credential, cost) as key:
+        return make_slot(
+            vault=vault,
+            slot=slot_id or SlotId(entropy.draw(8).hex()),
+            kind=credential.kind,
+            cost=cost,
+            at=at,
+            slot_key=key.view(),
+            root_key=root,
+            nonce=entropy.draw(NONCE_BYTES),
+        )
+
+
 def _unlocked(header: Header, credential: Credential) -> Keys:
+    _, root = unlock_root(header, credential)
+    keys = derive_keys(root, header)
+    wipe(root)
+    return found(keys)
+
+
+def unlock_root(header: Header, credential: Credential) -> tuple[Slot, bytearray]:
+    """The slot that ``credential`` unlocks and the root key, which the caller wipes."""
     slots = [slot for slot in header.slots if slot.kind == credential.kind]
     for slot in slots:
         with slot_key(credential, slot.cost) as key:
             match unlock_slot(slot, header.vault, key.view()):
                 case Success(root):
-                    keys = derive_keys(root, header)
-                    wipe(root)
-                    return found(keys)
+                    return slot, root
                 case Failure(WrongKey()):
                     continue
                 case Failure(Tampered(changed)):

@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from interpreters.conversions import MICROSECOND, accepted, micros
+from interpreters.derivation import Credential
 from interpreters.engine import Engine
+from interpreters.key_rotation import BATCH, KeyRotation, Progress, rotate_key
 from interpreters.lease_handle import LeaseHandle
 from interpreters.outcome import Ask, Outcome
+from interpreters.slot_changes import add_slot, change_slot, rekey, remove_slot
 from ironsecrets import identifiers as ids
 from ironsecrets.agents import AgentRecord, Remove, Resume, Suspend
 from ironsecrets.drafts import NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.epochs import SetKeyPolicy
 from ironsecrets.grants import Grant, IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.header import Argon2Cost
 from ironsecrets.leases import Lease, RevokeLease
 from ironsecrets.masking import mask
 from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
-from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Secret, Undelete
+from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Secret, Undelete, parse_metadata
 from ironsecrets.sensitive import Sensitive
 
 
@@ -97,6 +102,10 @@ class ViewerHandle(Handle):
 class OperatorHandle(ViewerHandle):
     """May administer the vault and read full values. Every method is one decision in the log."""
 
+    def __init__(self, engine: Engine, operator: Operator) -> None:
+        super().__init__(engine, operator)
+        self._operator = operator
+
     def put(
         self,
         name: str,
@@ -113,16 +122,17 @@ class OperatorHandle(ViewerHandle):
         ``variable`` is the environment variable that ``run`` injects it as. Metadata left out stays as it was.
         """
         where = self._where(name, environment)
+        about = accepted(parse_metadata(description, provider, tags, variable), name)
         # A copy of our own, wiped at the end; what the caller holds stays the caller's.
         with Sensitive(value.view() if isinstance(value, Sensitive) else value) as held:
             draft = NewVersion(
                 name=where[0],
                 environment=where[1],
                 value=held,
-                description=description,
-                provider=provider,
-                tags=None if tags is None else tuple(tags),
-                variable=variable,
+                description=about.description,
+                provider=about.provider,
+                tags=about.tags,
+                variable=about.variable,
             )
             match self._ask(draft, name).command:
                 case Put(version=version):
@@ -142,14 +152,15 @@ class OperatorHandle(ViewerHandle):
     ) -> None:
         """Change a secret's metadata; what is left out stays as it was."""
         where = self._where(name, environment)
+        about = accepted(parse_metadata(description, provider, tags, variable), name)
         self._ask(
             Describe(
                 name=where[0],
                 environment=where[1],
-                description=description,
-                provider=provider,
-                tags=None if tags is None else tuple(tags),
-                variable=variable,
+                description=about.description,
+                provider=about.provider,
+                tags=about.tags,
+                variable=about.variable,
             ),
             name,
         )
@@ -245,6 +256,34 @@ class OperatorHandle(ViewerHandle):
     def revoke_all(self) -> None:
         """End every grant and every lease."""
         self._ask(RevokeAll())
+
+    def rotate_key(self, *, batch: int = BATCH, progress: Progress | None = None) -> KeyRotation:
+        """Open a new epoch, re-wrap every DEK, retire the old epoch; or finish what was interrupted.
+
+        Reads and writes go on meanwhile. ``batch`` is how many secrets one transaction re-wraps.
+        """
+        return rotate_key(self._engine, self._operator, batch=batch, progress=progress)
+
+    def key_policy(self, age: timedelta | None) -> None:
+        """How old an epoch may become before a new one is due; None means never by age."""
+        self._ask(SetKeyPolicy(age=micros(age)))
+
+    def add_slot(self, *, unlock: Credential, new: Credential, cost: Argon2Cost | None = None) -> ids.SlotId:
+        """One more way to unlock the vault; the new slot's id. ``unlock`` is a credential that opens it now."""
+        return add_slot(self._engine, self._operator, unlock=unlock, new=new, cost=cost)
+
+    def remove_slot(self, slot: str) -> bool:
+        """One way less. False where its bytes may linger until a reader has finished."""
+        return remove_slot(self._engine, self._operator, accepted(ids.parse_slot_id(slot)))
+
+    def change_slot(self, *, unlock: Credential, new: Credential, cost: Argon2Cost | None = None) -> ids.SlotId:
+        """Replace the slot that ``unlock`` opens: another passphrase, or another cost. Secrets are not touched."""
+        return change_slot(self._engine, self._operator, unlock=unlock, new=new, cost=cost)
+
+    def rekey(self, *, credentials: Sequence[Credential], drop: Sequence[str] = ()) -> int:
+        """A new root key; its generation. One credential for each slot that stays, the others in ``drop``."""
+        slots = [accepted(ids.parse_slot_id(slot)) for slot in drop]
+        return rekey(self._engine, self._operator, credentials=credentials, drop=slots)
 
     def revoke_lease(self, lease: str) -> None:
         """End one lease; its grant stays."""

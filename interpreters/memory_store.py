@@ -41,6 +41,9 @@ class MemoryStore:
             self._records.update({(kept.secret, kept.version): kept for kept in batch.keep})
             for key in batch.erase:
                 self._records.pop(key, None)
+            for new in batch.rewrap:
+                old = self._records[new.secret, new.version]
+                self._records[new.secret, new.version] = attrs.evolve(old, epoch=new.epoch, wrap=new.wrap)
             self._commits += 1
             return True
 

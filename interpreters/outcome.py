@@ -1,13 +1,45 @@
 """What an engine is asked for, and what it gives back."""
 
-import attrs
+from collections.abc import Callable
 
+import attrs
+from returns.result import Result
+
+from interpreters.store import NewWrap
 from ironsecrets.drafts import Draft
+from ironsecrets.header import Header
 from ironsecrets.identifiers import RequestId
+from ironsecrets.refusals import Refusal
+from ironsecrets.sealing import SealedRecord
 from ironsecrets.sensitive import Sensitive
+from ironsecrets.state import VaultState
 from ironsecrets.vault import Command
 
 Ask = Command | Draft
+
+
+@attrs.frozen(kw_only=True)
+class NewHeader:
+    """A header to be stored with its MAC."""
+
+    header: Header
+    raw: bytes
+    mac: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """A command ready to be decided, with what its effects will need and the log must not hold."""
+
+    command: Command
+    record: SealedRecord | None = None
+    shown: Sensitive | None = None
+    rewrap: tuple[NewWrap, ...] = ()
+    header: NewHeader | None = None
+
+
+Prepare = Callable[[VaultState, int], Result[Prepared, Refusal]]
+"""Makes a command for a state and a time. Called again when others changed the state meanwhile."""
 
 
 @attrs.frozen(kw_only=True)

@@ -13,11 +13,11 @@ from ironsecrets.audit import decode_entry
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
 from ironsecrets.errors import IntegrityError
 from ironsecrets.header import header_digest, header_holds, raw_bytes
-from ironsecrets.keyring import signing_context
+from ironsecrets.keyring import unwrap_key
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import Divergence, records_of, step
-from ironsecrets.sealing import open_value, unseal
+from ironsecrets.replay import Divergence, epochs_of, records_of, step
+from ironsecrets.sealing import open_value
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState
 
@@ -37,9 +37,8 @@ def checkpoint_note(engine: Engine) -> str:
     with engine.lock:
         engine.catch_up()
         log = engine.state.log
-        context = signing_context(engine.header.vault)
-        sealed = raw_bytes(engine.header.signing_key)
-        private = found(unseal(engine.keys["signing-key-wrapping"], context, sealed, "wrapped signing key"))
+        wrapping = engine.keys["signing-key-wrapping"]
+        private = found(unwrap_key(wrapping, engine.header.vault, "signing-key", engine.header.signing_key))
         note = sign_checkpoint(Checkpoint(verifier_key(engine).name, log.size, log.root()), private)
         wipe(private)
         return note
@@ -92,7 +91,11 @@ def verify(engine: Engine, progress: Progress | None = None) -> Result[Verificat
 
 def _verified(engine: Engine, progress: Progress | None) -> Result[Verification, Divergence]:
     image = engine.store.load()
-    if image is None or not header_holds(engine.keys["header-mac"], image.header, image.header_mac):
+    if image is None:
+        return _beside("header", "the vault's header", "nothing in its place")
+    # After somebody else's rekey the MAC's key is not ours any more; the log's digest below still holds it.
+    ours = engine.header.root_generation == engine.keys.generation
+    if ours and not header_holds(engine.keys["header-mac"], image.header, image.header_mac):
         return _beside("header", "the header under its MAC", "a header that was changed")
     if header_digest(image.header) != engine.state.header:
         return _beside("header", "the header that the log knows", "another one")
@@ -145,12 +148,13 @@ def _state_held(engine: Engine, state: VaultState) -> Result[VaultState, Diverge
 def _records_held(engine: Engine, state: VaultState, progress: Progress | None) -> Result[Verification, Divergence]:
     expected = records_of(state)
     total = len(expected)
+    epochs = epochs_of(state)
     for number, record in enumerate(engine.store.records()):
         name = f"sealed record {record.secret} version {record.version}"
         digest = expected.pop((record.secret, record.version), None)
         if digest is None:
             return _beside("records", "no other records than the log knows", name)
-        key = engine.keys.epoch(record.epoch)
+        key = engine.keys.epoch(record.epoch) if epochs[record.secret, record.version] == record.epoch else None
         opened = (
             Failure(Tampered(name))
             if key is None

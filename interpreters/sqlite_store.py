@@ -268,7 +268,7 @@ def _write(connection: apsw.Connection, batch: Batch) -> bool:
         run(connection, "COMMIT")
         return True
     except apsw.ConstraintError:
-        raise IntegrityError("the log holds an entry beyond its head") from None
+        raise IntegrityError("the store holds a request or a record already that is new to the log") from None
     finally:
         # After some errors SQLite has rolled back by itself; asking it again would hide the cause.
         if connection.in_transaction:
@@ -290,6 +290,11 @@ def _fill(connection: apsw.Connection, batch: Batch) -> None:
             connection,
             "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
             (kept.secret, kept.version, kept.epoch, kept.wrap, kept.body),
+        )
+    if batch.rewrap:
+        connection.executemany(
+            "UPDATE records SET epoch = ?, wrap = ? WHERE secret = ? AND version = ?",
+            [(new.epoch, new.wrap, new.secret, new.version) for new in batch.rewrap],
         )
     for secret, version in batch.erase:
         run(connection, "DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))

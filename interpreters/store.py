@@ -23,6 +23,16 @@ class StoredEntry:
 
 
 @attrs.frozen(kw_only=True)
+class NewWrap:
+    """Another wrap for a record that is there; its body stays."""
+
+    secret: SecretId
+    version: int
+    epoch: int
+    wrap: bytes
+
+
+@attrs.frozen(kw_only=True)
 class Image:
     """What is needed to open: the header with its MAC, the head of the log, and the last snapshot."""
 
@@ -47,6 +57,7 @@ class Batch:
     snapshot: bytes | None = None
     keep: tuple[SealedRecord, ...] = ()
     erase: tuple[RecordKey, ...] = ()
+    rewrap: tuple[NewWrap, ...] = ()
     urgent: bool = False
 
 

@@ -8,8 +8,10 @@ from returns.result import Result
 
 from interpreters import proof
 from interpreters.conversions import accepted
+from interpreters.derivation import Credential
 from interpreters.engine import Engine
-from interpreters.files import write_private
+from interpreters.files import make_folder, write_private
+from interpreters.genesis import unlock_root
 from interpreters.handles import (
     AgentHandle,
     OperatorHandle,
@@ -27,7 +29,7 @@ from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import Refusal
 from ironsecrets.replay import Divergence
 from ironsecrets.secrets import Secret
-from ironsecrets.sensitive import Sensitive
+from ironsecrets.sensitive import Sensitive, wipe
 from ironsecrets.state import VaultState
 
 
@@ -85,6 +87,12 @@ class Vault:
         """The value that a live lease gives now, for functional callers; the caller wipes it."""
         return self._engine.use_lease(agent, lease, 0).map(lambda used: used[2] or Sensitive(b""))
 
+    def slot_of(self, credential: Credential) -> str:
+        """The id of the slot that ``credential`` unlocks."""
+        slot, root = unlock_root(self._engine.header, credential)
+        wipe(root)
+        return slot.id
+
     def now(self) -> int:
         """The time that the next decision would carry at least, in microseconds since the Unix epoch."""
         self._engine.check_usable()
@@ -132,7 +140,7 @@ class Vault:
         Whoever has the three can verify and replay the log without the vault.
         """
         target = Path(folder)
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target)
         with self._engine.lock:
             note = self.checkpoint()
             size = self._engine.state.log.size

@@ -12,10 +12,12 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from ironsecrets import agents as agency
+from ironsecrets import epochs as keying
 from ironsecrets import grants as granting
 from ironsecrets import leases as leasing
 from ironsecrets import reading
 from ironsecrets import secrets as keeping
+from ironsecrets import slots as unlocking
 from ironsecrets.effects import Effect
 from ironsecrets.encoding import canonical
 from ironsecrets.identifiers import Micros, RequestIdField
@@ -52,6 +54,14 @@ _COMMAND_TYPES: tuple[type[Command], ...] = (
     leasing.Renew,
     leasing.Release,
     leasing.RevokeLease,
+    keying.OpenEpoch,
+    keying.Rewrap,
+    keying.RetireEpoch,
+    keying.SetKeyPolicy,
+    unlocking.AddSlot,
+    unlocking.RemoveSlot,
+    unlocking.ChangeSlot,
+    unlocking.Rekey,
 )
 
 

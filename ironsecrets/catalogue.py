@@ -5,6 +5,7 @@ from types import ModuleType
 from ironsecrets import (
     agents,
     checkpoint,
+    epochs,
     grants,
     identifiers,
     leases,
@@ -12,6 +13,7 @@ from ironsecrets import (
     principals,
     sealing,
     secrets,
+    slots,
     vault,
 )
 from ironsecrets.refusals import Refusal
@@ -19,6 +21,7 @@ from ironsecrets.refusals import Refusal
 _MODULES: tuple[ModuleType, ...] = (
     agents,
     checkpoint,
+    epochs,
     grants,
     identifiers,
     leases,
@@ -26,6 +29,7 @@ _MODULES: tuple[ModuleType, ...] = (
     principals,
     sealing,
     secrets,
+    slots,
     vault,
 )
 

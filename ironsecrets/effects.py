@@ -31,4 +31,20 @@ class Reveal:
     digest: Digest
 
 
-Effect = KeepRecord | EraseRecord | Reveal
+@attrs.frozen
+class RewrapRecord:
+    """Replace the version's wrapped DEK by one under ``epoch``; its ciphertext stays."""
+
+    secret: SecretId
+    version: int
+    epoch: int
+
+
+@attrs.frozen
+class WriteHeader:
+    """Store the header that has this digest, and let go of what it no longer holds."""
+
+    digest: Digest
+
+
+Effect = KeepRecord | EraseRecord | Reveal | RewrapRecord | WriteHeader

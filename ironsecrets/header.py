@@ -22,7 +22,7 @@ FORMAT = 1
 HEADER_LIMIT = 64 * 1024
 SLOT_LIMIT = 16
 EPOCH_LIMIT = 64
-SlotKind = Literal["passphrase", "master-key"]
+SlotKind = Literal["passphrase", "master-key", "recovery-key"]
 
 _B64 = r"\A[A-Za-z0-9+/]+={0,2}\Z"
 Wrapped = Annotated[str, msgspec.Meta(pattern=_B64, max_length=256)]
@@ -45,7 +45,7 @@ class Argon2Cost:
 
 @attrs.frozen(kw_only=True)
 class Slot:
-    """One way to unlock the root key. ``cost`` is None for a raw master key, which needs no stretching."""
+    """One way to unlock the root key. ``cost`` is None where the key is random and needs no stretching."""
 
     commitment: Wrapped
     cost: Argon2Cost | None
@@ -72,6 +72,7 @@ class Header:
     audit_key: Wrapped
     epochs: Annotated[tuple[WrappedEpoch, ...], msgspec.Meta(min_length=1, max_length=EPOCH_LIMIT)]
     format: Literal[1] = FORMAT
+    log_key: Wrapped
     root_generation: Ordinal
     signing_key: Wrapped
     slots: Annotated[tuple[Slot, ...], msgspec.Meta(min_length=1, max_length=SLOT_LIMIT)]

@@ -111,6 +111,7 @@ parse_selector = _parser(Selector, SELECTOR_PATTERN, SELECTOR_LIMIT, BAD_SELECTO
 parse_person_name = _parser(PersonName, PERSON_PATTERN, 64, BAD_PERSON)
 parse_grant_id = _parser(GrantId, GRANT_PATTERN, 19, BAD_ID)
 parse_lease_id = _parser(LeaseId, LEASE_PATTERN, 35, BAD_ID)
+parse_slot_id = _parser(SlotId, SHORT_ID_PATTERN, 16, BAD_ID)
 parse_request_id = _parser(RequestId, REQUEST_PATTERN, 35, BAD_ID)
 
 

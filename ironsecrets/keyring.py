@@ -1,7 +1,8 @@
 """Root key, slots and epochs: how one key unlocks all the others.
 
     passphrase --Argon2id--> slot key --unwraps--> root key
-    root key --HKDF-SHA256 (RFC 5869), one label each--> wrapping, MAC and sealing keys
+    root key --HKDF-SHA256 (RFC 5869), one label each--> wrapping keys, header-MAC key
+    log key (random, wrapped) --HKDF-SHA256, one label each--> log-MAC, entry, snapshot and request keys
     epoch key (random, wrapped) --committing seal--> DEK
 
 A slot holds a commitment to its key, compared in constant time before anything is decrypted: AES-GCM does not
@@ -17,29 +18,14 @@ from returns.result import Failure, Result, Success
 
 from ironsecrets.encoding import canonical, length_prefixed
 from ironsecrets.header import Argon2Cost, Header, Slot, SlotKind, WrappedEpoch, field, raw_bytes
-from ironsecrets.identifiers import Micros, Ordinal, Size, SlotId, VaultId
+from ironsecrets.identifiers import SlotId, VaultId
 from ironsecrets.refusals import Tampered
 from ironsecrets.sealing import KEY_BYTES, SUITE, Buffer, gcm_open, gcm_seal, seal, unseal
 from ironsecrets.sensitive import REDACTED, wipe
 
-LABELS = (
-    "epoch-wrapping",
-    "log-mac",
-    "signing-key-wrapping",
-    "header-mac",
-    "entries",
-    "snapshots",
-    "requests",
-)
-
-
-@attrs.frozen(kw_only=True)
-class Epoch:
-    """One generation of the key-encryption key, as the state knows it. ``wraps`` counts the DEKs wrapped."""
-
-    created_at: Micros
-    number: Ordinal
-    wraps: Size
+ROOT_LABELS = ("epoch-wrapping", "log-key-wrapping", "signing-key-wrapping", "header-mac")
+LOG_LABELS = ("log-mac", "entries", "snapshots", "requests")
+LABELS = ROOT_LABELS + LOG_LABELS
 
 
 @attrs.frozen
@@ -55,13 +41,17 @@ def hkdf(key: Buffer, salt: bytes, info: bytes, length: int = KEY_BYTES) -> byte
 
 
 class Keys:
-    """The keys of an unlocked vault. Holds no root key; shows nothing; wiped on close."""
+    """The keys of an unlocked vault. Holds no root key; shows nothing; wiped on close.
 
-    __slots__ = ("_by_label", "_epochs")
+    ``generation`` is that of the root key they were derived from.
+    """
 
-    def __init__(self, by_label: dict[str, bytearray], epochs: dict[int, bytearray]) -> None:
+    __slots__ = ("_by_label", "_epochs", "generation")
+
+    def __init__(self, by_label: dict[str, bytearray], epochs: dict[int, bytearray], generation: int = 1) -> None:
         self._by_label = by_label
         self._epochs = epochs
+        self.generation = generation
 
     def __getitem__(self, label: str) -> bytearray:
         return self._by_label[label]
@@ -69,6 +59,22 @@ class Keys:
     def epoch(self, number: int) -> bytearray | None:
         """The epoch's key, or None where there is no such epoch."""
         return self._epochs.get(number)
+
+    def follow(self, header: Header) -> "Result[None, Tampered]":
+        """Take in the epochs of a newer header, and wipe the keys of those that it no longer has."""
+        numbers = {epoch.number for epoch in header.epochs}
+        for retired in self._epochs.keys() - numbers:
+            wipe(self._epochs.pop(retired))
+        for epoch in header.epochs:
+            if epoch.number not in self._epochs:
+                match unwrap_epoch(self["epoch-wrapping"], header.vault, epoch):
+                    case Success(key):
+                        self._epochs[epoch.number] = key
+                    case Failure(tampered):
+                        return Failure(tampered)
+                    case _:
+                        raise AssertionError
+        return Success(None)
 
     def wipe(self) -> None:
         """Overwrite every key with zeros."""
@@ -141,40 +147,46 @@ def _epoch_context(vault: VaultId, number: int) -> bytes:
     return length_prefixed("ironsecrets/v1/epoch-key", SUITE, vault, number)
 
 
-def wrap_epoch(root_key: Buffer, vault: VaultId, *, number: int, key: Buffer, at: int, salt: bytes) -> WrappedEpoch:
-    """Wrap an epoch's key under the root key."""
-    wrapping = _label_key(root_key, vault, "epoch-wrapping")
-    sealed = seal(wrapping, _epoch_context(vault, number), salt, key)
-    wipe(wrapping)
+def wrap_epoch(wrapping_key: Buffer, vault: VaultId, *, number: int, key: Buffer, at: int, salt: bytes) -> WrappedEpoch:
+    """Wrap an epoch's key under the key of the label ``epoch-wrapping``."""
+    sealed = seal(wrapping_key, _epoch_context(vault, number), salt, key)
     return WrappedEpoch(created_at=at, number=number, wrapped=field(sealed))
 
 
-def wrap_signing_key(root_key: Buffer, vault: VaultId, *, key: Buffer, salt: bytes) -> str:
-    """Wrap the audit log's Ed25519 private key (32 bytes) under the root key."""
-    wrapping = _label_key(root_key, vault, "signing-key-wrapping")
-    sealed = seal(wrapping, signing_context(vault), salt, key)
-    wipe(wrapping)
-    return field(sealed)
+def unwrap_epoch(wrapping_key: Buffer, vault: VaultId, epoch: WrappedEpoch) -> Result[bytearray, Tampered]:
+    """The inverse of :func:`wrap_epoch`."""
+    what = f"wrapped key of epoch {epoch.number}"
+    return unseal(wrapping_key, _epoch_context(vault, epoch.number), raw_bytes(epoch.wrapped), what)
 
 
-def signing_context(vault: VaultId) -> bytes:
-    """Associated data of the wrapped signing key."""
-    return length_prefixed("ironsecrets/v1/signing-key", SUITE, vault)
+def wrap_key(wrapping_key: Buffer, vault: VaultId, name: str, *, key: Buffer, salt: bytes) -> str:
+    """Wrap the vault's ``signing-key`` (Ed25519, 32 bytes) or ``log-key`` (32 bytes)."""
+    return field(seal(wrapping_key, _key_context(vault, name), salt, key))
+
+
+def unwrap_key(wrapping_key: Buffer, vault: VaultId, name: str, wrapped: str) -> Result[bytearray, Tampered]:
+    """The inverse of :func:`wrap_key`."""
+    return unseal(wrapping_key, _key_context(vault, name), raw_bytes(wrapped), f"wrapped {name}")
+
+
+def _key_context(vault: VaultId, name: str) -> bytes:
+    return length_prefixed(f"ironsecrets/v1/{name}", SUITE, vault)
+
+
+def root_keys(root_key: Buffer, vault: VaultId) -> dict[str, bytearray]:
+    """The keys derived from the root key, by label."""
+    return {label: _label_key(root_key, vault, label) for label in ROOT_LABELS}
 
 
 def derive_keys(root_key: Buffer, header: Header) -> Result[Keys, Tampered]:
     """Every key of the vault, from its root key and its header."""
     vault = header.vault
-    by_label = {label: _label_key(root_key, vault, label) for label in LABELS}
-    epochs: dict[int, bytearray] = {}
-    for epoch in header.epochs:
-        context = _epoch_context(vault, epoch.number)
-        what = f"wrapped key of epoch {epoch.number}"
-        match unseal(by_label["epoch-wrapping"], context, raw_bytes(epoch.wrapped), what):
-            case Success(key):
-                epochs[epoch.number] = key
-            case Failure(tampered):
-                return Failure(tampered)
-            case _:
-                raise AssertionError
-    return Success(Keys(by_label, epochs))
+    by_label = root_keys(root_key, vault)
+
+    def opened(log_key: bytearray) -> Result[Keys, Tampered]:
+        by_label.update({label: _label_key(log_key, vault, label) for label in LOG_LABELS})
+        wipe(log_key)
+        keys = Keys(by_label, {}, header.root_generation)
+        return keys.follow(header).map(lambda _: keys)
+
+    return unwrap_key(by_label["log-key-wrapping"], vault, "log-key", header.log_key).bind(opened)

@@ -78,6 +78,14 @@ MATRIX: dict[str, frozenset[Role]] = {
     "lease": _AGENT,
     "renew": _AGENT,
     "release": _AGENT,
+    "open-epoch": _OPERATOR,
+    "rewrap": _OPERATOR,
+    "retire-epoch": _OPERATOR,
+    "set-key-policy": _OPERATOR,
+    "add-slot": _OPERATOR,
+    "remove-slot": _OPERATOR,
+    "change-slot": _OPERATOR,
+    "rekey": _OPERATOR,
 }
 """Command type to the roles that may ask for it. What does not stand here is permitted to nobody."""
 

@@ -117,3 +117,13 @@ def records_of(state: VaultState) -> dict[tuple[SecretId, int], Digest]:
         for version in secret.versions
         if version.destroyed_at is None
     }
+
+
+def epochs_of(state: VaultState) -> dict[tuple[SecretId, int], int]:
+    """The epoch under which each of those records is wrapped."""
+    return {
+        (secret.id, version.number): version.epoch
+        for secret in state.secrets.by_id.values()
+        for version in secret.versions
+        if version.destroyed_at is None
+    }

@@ -146,6 +146,21 @@ def seal_value(
     return Success(SealedRecord(secret=secret, version=version, epoch=epoch, wrap=wrap, body=body))
 
 
+def rewrap_dek(
+    record: SealedRecord, *, vault: VaultId, old_key: Buffer, new_key: Buffer, epoch: int, salt: bytes
+) -> Result[bytes, Tampered]:
+    """The record's DEK, wrapped under another epoch. Its body is neither needed nor touched."""
+    context = wrap_context(vault, record.secret, record.version, record.epoch)
+    what = f"wrapped DEK of sealed record {record.secret} version {record.version}"
+
+    def again(dek: bytearray) -> bytes:
+        wrap = seal(new_key, wrap_context(vault, record.secret, record.version, epoch), salt, dek)
+        wipe(dek)
+        return wrap
+
+    return unseal(old_key, context, record.wrap, what).map(again)
+
+
 def open_value(
     record: SealedRecord, *, vault: VaultId, epoch_key: Buffer, expected: Digest
 ) -> Result[bytearray, Tampered]:

@@ -5,6 +5,7 @@ creates nothing. Destroying a version erases its record; deleting a secret hides
 erasing a secret destroys every version and frees the name.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import attrs
@@ -35,6 +36,11 @@ Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=16)]
 Provider = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
 Variable = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
 
+BAD_METADATA = Refusal(
+    "bad-metadata",
+    "a description is one line of up to 500 characters; a tag, letters, digits and '._:=/-' (up to 64, at most 16"
+    " tags); a provider, lower-case letters, digits and '-' (up to 32); a variable, a shell variable's name",
+)
 NO_SECRET = Refusal("no-secret", "there is no such secret in this environment")
 NO_VERSION = Refusal("no-version", "the secret has no such version")
 SECRET_DELETED = Refusal("secret-deleted", "the secret is deleted; undelete it first")
@@ -49,6 +55,27 @@ TOO_MANY_VERSIONS = Refusal("too-many-versions", "the secret has a million versi
 
 
 @attrs.frozen(kw_only=True)
+class Metadata:
+    """What may be said about a secret; None says nothing."""
+
+    description: Description | None = None
+    provider: Provider | None = None
+    tags: Tags | None = None
+    variable: Variable | None = None
+
+
+def parse_metadata(
+    description: str | None, provider: str | None, tags: Sequence[str] | None, variable: str | None
+) -> Result[Metadata, Refusal]:
+    """Refusals: ``bad-metadata``."""
+    given = {"description": description, "provider": provider, "tags": tags, "variable": variable}
+    try:
+        return Success(msgspec.convert(given, Metadata))
+    except msgspec.ValidationError:
+        return Failure(BAD_METADATA)
+
+
+@attrs.frozen(kw_only=True)
 class Version:
     """One numbered value of a secret: where its record is sealed, never the value."""
 
@@ -56,6 +83,7 @@ class Version:
     created_at: Micros
     destroyed_at: Micros | None = None
     digest: DigestField
+    epoch: Ordinal
     number: Ordinal
 
 
@@ -212,7 +240,7 @@ def next_version(secrets: Secrets, environment: Environment, name: SecretName, f
 def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed:
     """Refusals: ``secret-deleted``, ``stale-version``, ``too-many-versions``."""
     secret = secrets.find(command.environment, command.name)
-    version = Version(by=by, created_at=at, digest=command.digest, number=command.version)
+    version = Version(by=by, created_at=at, digest=command.digest, epoch=command.epoch, number=command.version)
     effects = (KeepRecord(command.secret, command.version, command.digest),)
     if secret is None:
         if command.version != 1 or command.secret in secrets.by_id:

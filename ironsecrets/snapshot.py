@@ -15,13 +15,25 @@ from returns.result import Failure, Result, Success
 from ironsecrets.agents import AgentRecord, Agents
 from ironsecrets.encoding import canonical as canonical_bytes
 from ironsecrets.encoding import decode_canonical
+from ironsecrets.epochs import Epoch
 from ironsecrets.grants import Grant, Grants, Held, Scope
-from ironsecrets.identifiers import AgentId, Digest, DigestField, GrantId, Micros, Size, VaultId, VaultIdField
-from ironsecrets.keyring import Epoch
+from ironsecrets.identifiers import (
+    AgentId,
+    Digest,
+    DigestField,
+    GrantId,
+    Micros,
+    Ordinal,
+    Size,
+    Span,
+    VaultId,
+    VaultIdField,
+)
 from ironsecrets.leases import Lease, Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
 from ironsecrets.secrets import Secret, Secrets
+from ironsecrets.slots import SlotRecord, Slots
 from ironsecrets.state import VaultState
 
 SNAPSHOT_LIMIT = 2**31
@@ -31,6 +43,7 @@ SNAPSHOT_INTERVAL = 1024
 @attrs.frozen(kw_only=True)
 class _Snapshot:
     agents: tuple[AgentRecord, ...]
+    epoch_age: Span | None
     epochs: tuple[Epoch, ...]
     frontier: tuple[DigestField, ...]
     grants: tuple[Grant, ...]
@@ -41,6 +54,8 @@ class _Snapshot:
     prune_leases: tuple[tuple[str, Annotated[int, msgspec.Meta(ge=1)]], ...]
     secrets: tuple[Secret, ...]
     size: Size
+    slots: tuple[SlotRecord, ...]
+    root_generation: Ordinal
     vault: VaultIdField
 
 
@@ -66,6 +81,7 @@ def encode_snapshot(state: VaultState) -> bytes:
     return canonical_bytes(
         _Snapshot(
             agents=_sorted(state.agents.by_id.values(), "id"),
+            epoch_age=state.epoch_age,
             epochs=state.epochs,
             frontier=tuple(Digest(h.hex()) for h in state.log.hashes),
             grants=_sorted(state.grants.by_id.values(), "id"),
@@ -76,6 +92,8 @@ def encode_snapshot(state: VaultState) -> bytes:
             prune_leases=_thresholds(state.leases.by_agent),
             secrets=_sorted(state.secrets.by_id.values(), "id"),
             size=state.log.size,
+            slots=state.slots.all,
+            root_generation=state.slots.generation,
             vault=state.vault,
         )
     )
@@ -100,6 +118,8 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
             vault=VaultId(snapshot.vault),
             header=snapshot.header,
             epochs=snapshot.epochs,
+            epoch_age=snapshot.epoch_age,
+            slots=Slots(snapshot.slots, snapshot.root_generation),
             secrets=Secrets(
                 Map((s.id, s) for s in snapshot.secrets),
                 Map(((s.environment, s.name), s.id) for s in snapshot.secrets),

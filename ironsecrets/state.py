@@ -3,12 +3,13 @@
 import attrs
 
 from ironsecrets.agents import Agents
+from ironsecrets.epochs import DEFAULT_AGE, Epoch
 from ironsecrets.grants import Grants
 from ironsecrets.identifiers import Digest, VaultId
-from ironsecrets.keyring import Epoch
 from ironsecrets.leases import Access, Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.secrets import Secrets
+from ironsecrets.slots import Slots
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +22,8 @@ class VaultState:
     vault: VaultId = VaultId("")
     header: Digest = Digest("")
     epochs: tuple[Epoch, ...] = ()
+    epoch_age: int | None = DEFAULT_AGE
+    slots: Slots = Slots()
     secrets: Secrets = Secrets()
     agents: Agents = Agents()
     grants: Grants = Grants()

@@ -10,13 +10,15 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from ironsecrets import agents as agency
+from ironsecrets import epochs as keying
 from ironsecrets import grants as granting
 from ironsecrets import leases as leasing
 from ironsecrets import reading
 from ironsecrets import secrets as keeping
-from ironsecrets.effects import Effect
-from ironsecrets.identifiers import DigestField, RequestId, VaultIdField
-from ironsecrets.keyring import Epoch
+from ironsecrets import slots as unlocking
+from ironsecrets.effects import Effect, EraseRecord
+from ironsecrets.header import SlotKind
+from ironsecrets.identifiers import DigestField, RequestId, SlotIdField, VaultIdField
 from ironsecrets.principals import NOT_PERMITTED, Agent, Operator, Principal, may_ask
 from ironsecrets.refusals import Refusal
 from ironsecrets.state import VaultState
@@ -27,9 +29,11 @@ VAULT_EXISTS = Refusal("vault-exists", "the vault is created already")
 
 @attrs.frozen(kw_only=True)
 class Create:
-    """The first command of every log: the vault, and the digest of its header."""
+    """The first command of every log: the vault, the digest of its header, and its first slot."""
 
     header: DigestField
+    kind: SlotKind
+    slot: SlotIdField
     type: Literal["create"] = "create"
     vault: VaultIdField
 
@@ -47,7 +51,9 @@ ReadCommand = reading.RevealValue | reading.MaskValue | reading.ListEntries
 AgentCommand = agency.Enroll | agency.Suspend | agency.Resume | agency.Remove
 GrantCommand = granting.IssueGrant | granting.Revoke | granting.RevokeAgent | granting.RevokeAll
 LeaseCommand = leasing.OpenLease | leasing.Renew | leasing.Release | leasing.RevokeLease
-Command = Create | SecretCommand | ReadCommand | AgentCommand | GrantCommand | LeaseCommand
+EpochCommand = keying.OpenEpoch | keying.Rewrap | keying.RetireEpoch | keying.SetKeyPolicy
+SlotCommand = unlocking.SlotCommand
+Command = Create | SecretCommand | ReadCommand | AgentCommand | GrantCommand | LeaseCommand | EpochCommand | SlotCommand
 
 
 @attrs.frozen(kw_only=True)
@@ -101,20 +107,46 @@ def apply(state: VaultState, request: Request) -> Applied:
             return _grant(state, at, command)
         case leasing.OpenLease() | leasing.Renew() | leasing.Release() | leasing.RevokeLease():
             return _lease(state, at, principal, command)
+        case keying.OpenEpoch() | keying.Rewrap() | keying.RetireEpoch() | keying.SetKeyPolicy():
+            return _epoch(state, at, command)
+        case unlocking.AddSlot() | unlocking.RemoveSlot() | unlocking.ChangeSlot() | unlocking.Rekey():
+            return unlocking.change(state.slots, at, command).map(
+                lambda changed: Transition(attrs.evolve(state, slots=changed[0], header=command.header), changed[1])
+            )
         case _:
             assert_never(command)
+
+
+def _epoch(state: VaultState, at: int, command: EpochCommand) -> Applied:
+    epochs, secrets = state.epochs, state.secrets
+    match command:
+        case keying.SetKeyPolicy():
+            return Success(Transition(attrs.evolve(state, epoch_age=command.age)))
+        case keying.OpenEpoch():
+            changed, header = keying.open_epoch(epochs, secrets, at, command), command.header
+        case keying.Rewrap():
+            changed, header = keying.rewrap(epochs, secrets, command), state.header
+        case keying.RetireEpoch():
+            changed, header = keying.retire_epoch(epochs, secrets, command), command.header
+    return changed.map(
+        lambda made: Transition(attrs.evolve(state, epochs=made[0], secrets=made[1], header=header), made[2])
+    )
 
 
 def _create(state: VaultState, at: int, command: Create) -> Applied:
     if state.vault:
         return Failure(VAULT_EXISTS)
-    epochs = (Epoch(number=1, created_at=at, wraps=0),)
-    return Success(Transition(attrs.evolve(state, vault=command.vault, header=command.header, epochs=epochs)))
+    epochs = (keying.Epoch(number=1, created_at=at, live=0, wraps=0),)
+    slots = unlocking.Slots((unlocking.SlotRecord(created_at=at, id=command.slot, kind=command.kind),))
+    return Success(
+        Transition(attrs.evolve(state, vault=command.vault, header=command.header, epochs=epochs, slots=slots))
+    )
 
 
 def _secret(state: VaultState, at: int, principal: Principal, command: SecretCommand) -> Applied:
     def kept(changed: tuple[keeping.Secrets, tuple[Effect, ...]]) -> Transition:
-        return Transition(attrs.evolve(state, secrets=changed[0]), changed[1])
+        epochs = keying.released(state.epochs, _erased_epochs(state, changed[1]))
+        return Transition(attrs.evolve(state, secrets=changed[0], epochs=epochs), changed[1])
 
     secrets = state.secrets
     match command:
@@ -136,13 +168,20 @@ def _secret(state: VaultState, at: int, principal: Principal, command: SecretCom
             assert_never(command)
 
 
+def _erased_epochs(state: VaultState, effects: tuple[Effect, ...]) -> tuple[int, ...]:
+    return tuple(
+        state.secrets.by_id[effect.secret].versions[effect.version - 1].epoch
+        for effect in effects
+        if isinstance(effect, EraseRecord)
+    )
+
+
 def _put(state: VaultState, at: int, principal: Principal, command: keeping.Put) -> Applied:
     if not isinstance(principal, Operator):
         return Failure(NOT_PERMITTED)
     if command.epoch != state.epoch():
         return Failure(keeping.STALE_EPOCH)
-    current = state.epochs[-1]
-    wrapped = (*state.epochs[:-1], attrs.evolve(current, wraps=current.wraps + 1))
+    wrapped = keying.wrapped(state.epochs)
     return keeping.put(state.secrets, at, principal.name, command).map(
         lambda changed: Transition(attrs.evolve(state, secrets=changed[0], epochs=wrapped), changed[1])
     )

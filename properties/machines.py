@@ -286,6 +286,15 @@ class VaultMachine(RuleBasedStateMachine):
             assert self.vaults[0].now() == before
             self.clock.time = before
 
+    @rule(batch=st.integers(1, 3), fresh=st.booleans())
+    def rotate_key(self, batch: int, fresh: bool) -> None:
+        """Whatever it holds, the vault holds after a rotation too; the model does not even notice."""
+        vault = self.vaults[-1 if fresh else 0]
+        epoch = vault.state.epoch()
+        rotated = vault.operator("olga").rotate_key(batch=batch)
+        assert rotated.epoch == epoch + (not rotated.resumed)
+        assert [one.number for one in self.vaults[0].state.epochs] == [rotated.epoch]
+
     @rule(which=pick, off=st.sampled_from([-1, 0, 0, 1]))
     def time_passes_to_an_end(self, which: int, off: int) -> None:
         """To just before, at, or just after the moment when something ends."""

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from ironsecrets.agents import Enroll, Remove, Resume, Suspend
 from ironsecrets.audit import COMMANDS
 from ironsecrets.drafts import Draft, NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap, SetKeyPolicy
 from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.header import SlotKind
 from ironsecrets.identifiers import (
     AgentId,
     Digest,
@@ -19,6 +21,7 @@ from ironsecrets.identifiers import (
     SecretId,
     SecretName,
     Selector,
+    SlotId,
     TokenId,
     VaultId,
 )
@@ -27,6 +30,7 @@ from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Undelete
 from ironsecrets.sensitive import Sensitive
+from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.vault import Command, Create, Request
 
 NAMES = tuple(SecretName(n) for n in ("key", "openai/key", "openai/org/key", "db/main", "db/a/b/c", "a"))
@@ -62,6 +66,8 @@ secret_ids = _some_id.map(lambda n: SecretId(f"{n:032x}"))
 grant_ids = _some_id.map(lambda n: GrantId(f"gr_{n:016x}"))
 lease_ids = _some_id.map(lambda n: LeaseId(f"ls_{n:032x}"))
 token_ids = _some_id.map(lambda n: TokenId(f"{n:016x}"))
+slot_ids = _some_id.map(lambda n: SlotId(f"{n:016x}"))
+slot_kinds: st.SearchStrategy[SlotKind] = st.sampled_from(["passphrase", "master-key", "recovery-key"])
 request_ids = _hex16.map(lambda h: RequestId("rq_" + h))
 
 _where: dict[str, Any] = {"name": names, "environment": environments}
@@ -73,7 +79,7 @@ _metadata: dict[str, Any] = {
 }
 
 BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
-    "create": st.builds(Create, header=digests, vault=_hex16.map(VaultId)),
+    "create": st.builds(Create, header=digests, kind=slot_kinds, slot=slot_ids, vault=_hex16.map(VaultId)),
     "put": st.builds(
         Put, **_where, **_metadata, digest=digests, epoch=st.integers(1, 2), secret=secret_ids, version=_few
     ),
@@ -113,6 +119,16 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "renew": st.builds(Renew, lease=lease_ids, ttl=st.none() | spans),
     "release": st.builds(Release, lease=lease_ids),
     "revoke-lease": st.builds(RevokeLease, lease=lease_ids),
+    "open-epoch": st.builds(OpenEpoch, epoch=_few, header=digests),
+    "rewrap": st.builds(Rewrap, epoch=_few, secrets=st.lists(secret_ids, min_size=1, max_size=3).map(tuple)),
+    "retire-epoch": st.builds(RetireEpoch, epoch=_few, header=digests),
+    "set-key-policy": st.builds(SetKeyPolicy, age=st.none() | spans),
+    "add-slot": st.builds(AddSlot, header=digests, kind=slot_kinds, slot=slot_ids),
+    "remove-slot": st.builds(RemoveSlot, header=digests, slot=slot_ids),
+    "change-slot": st.builds(ChangeSlot, header=digests, kind=slot_kinds, replacement=slot_ids, slot=slot_ids),
+    "rekey": st.builds(
+        Rekey, generation=_few, header=digests, slots=st.lists(slot_ids, min_size=1, max_size=3).map(tuple)
+    ),
 }
 """A strategy for every command, by its type."""
 

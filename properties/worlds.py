@@ -1,6 +1,7 @@
 """A world under control: time that is a value, randomness that repeats, vaults that open in no time."""
 
 import hashlib
+import itertools
 
 import attrs
 
@@ -13,6 +14,8 @@ from interpreters.vault import Vault
 EPOCH = 1_750_000_000_000_000
 """When tests begin, in microseconds since the Unix epoch."""
 SECOND = 1_000_000
+# No two processes draw the same bytes; a seed of its own for each that a test does not name.
+_seeds = itertools.count(1000)
 MASTER_KEY = bytes(range(32))
 
 
@@ -58,4 +61,4 @@ def new_vault(store: Store, where: World | None = None) -> Vault:
 
 def opened_again(store: Store, where: World | None = None) -> Vault:
     """The same vault, as another process would open it."""
-    return open_on(store, credential(), world=where or world(1))
+    return open_on(store, credential(), world=where or world(next(_seeds)))

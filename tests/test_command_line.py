@@ -162,6 +162,35 @@ def test_agents_grants_and_revocation(made: Command) -> None:
     assert "verified" in made.ok("audit", "verify").text
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        ("--tag", "bad tag!"),
+        ("--description", "d" * 501),
+        ("--description", "two\nlines"),
+        ("--provider", "Open AI"),
+        ("--variable", "1X"),
+        ("--variable", "A=B"),
+        tuple(word for number in range(17) for word in ("--tag", f"t{number}")),
+    ],
+    ids=lambda about: f"{about[0]}{len(about)}{about[1][:5]!r}",
+)
+def test_bad_metadata_is_refused_in_words(made: Command, about: tuple[str, ...]) -> None:
+    assert "a description is one line" in made.fails(3, "put", "k", *about, stdin="x")
+    assert json.loads(made.ok("list", "--json").text) == []
+    made.ok("put", "k", stdin="x")
+    assert "a description is one line" in made.fails(3, "describe", "k", *about)
+
+
+def test_odd_places(command: Command) -> None:
+    assert "is a folder" in command.fails(5, "--vault", "/", "list")
+    assert "exists already" in command.fails(1, "--vault", "/", "init")
+    assert "cannot be made" in command.fails(7, "--vault", "/proc/nope/v", "init")
+    command.ok("--vault", "new/folder/v", "init")
+    command.ok("--vault", "new/folder/v", "list")
+    assert "cannot be made" in command.fails(7, "--vault", "new/folder/v", "audit", "export", "/proc/nope")
+
+
 def test_selectors_environments_and_lookalikes(made: Command) -> None:
     made.ok("put", "a/b", "--env", "production", stdin="x")
     for bad in ("*", "a*", "**/b", "a/***"):

@@ -9,6 +9,7 @@ import click
 from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, default_name, exit_status
 from interpreters.cli.grant_commands import agent, grant, grants, leases, revoke
+from interpreters.cli.key_commands import rekey, rotate_key, slot
 from interpreters.cli.run_command import run
 from interpreters.cli.secret_commands import (
     delete,
@@ -86,6 +87,9 @@ for command in (
     grants,
     leases,
     revoke,
+    rotate_key,
+    rekey,
+    slot,
     run,
     audit,
     completion,

@@ -11,7 +11,13 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 import click
 
-from interpreters.doors import open_vault
+from interpreters.derivation import (
+    Credential,
+    master_key_credential,
+    passphrase_credential,
+    recovery_key_credential,
+)
+from interpreters.doors import open_path
 from interpreters.handles import OperatorHandle
 from interpreters.sinks import JsonLinesSink
 from interpreters.vault import Vault
@@ -31,9 +37,10 @@ from ironsecrets.sensitive import Sensitive
 
 PASSPHRASE_VARIABLE = "IRONSECRETS_PASSPHRASE"
 MASTER_KEY_VARIABLE = "IRON_SECRETS_MASTER_KEY"
+RECOVERY_KEY_VARIABLE = "IRONSECRETS_RECOVERY_KEY"
 AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
 
-NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease"})
+NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease", "unknown-slot"})
 INTERRUPTED = 130
 LONGEST_DAYS = 36500
 
@@ -108,29 +115,28 @@ class Session:
     passphrase_file: Path | None
     name: str
 
-    def credential(self, *, confirm: bool = False) -> dict[str, Any]:
+    def unlocking(self, *, confirm: bool = False) -> Credential:
         """What unlocks the vault: a file, the environment, or a prompt, in that order."""
         if self.passphrase_file is not None:
-            return {"passphrase": _from_file(self.passphrase_file)}
+            return passphrase_credential(_from_file(self.passphrase_file))
+        if (text := os.environ.get(RECOVERY_KEY_VARIABLE)) is not None:
+            return recovery_key_credential(text)
         if (passphrase := os.environ.get(PASSPHRASE_VARIABLE)) is not None:
-            return {"passphrase": _not_empty(passphrase)}
+            return passphrase_credential(_not_empty(passphrase))
         if (master_key := os.environ.get(MASTER_KEY_VARIABLE)) is not None:
-            return {"master_key": master_key}
-        if not _terminal():
-            raise CannotUnlock(
-                f"no passphrase: set {PASSPHRASE_VARIABLE} or {MASTER_KEY_VARIABLE}, give --passphrase-file, or run"
-                " on a terminal"
-            )
-        label = f"Passphrase for {self.path}"
-        return {"passphrase": _not_empty(click.prompt(label, hide_input=True, confirmation_prompt=confirm, err=True))}
+            return master_key_credential(master_key)
+        return passphrase_credential(prompted(f"Passphrase for {self.path}", confirm=confirm))
 
     def open(self, checkpoint: str | None = None) -> Vault:
         """The unlocked vault."""
         if not os.path.lexists(self.path):
-            raise VaultNotFound(
-                f"there is no vault at {self.path}; create one with: ironsecrets --vault {self.path} init"
-            )
-        return open_vault(self.path, checkpoint=checkpoint, sinks=self.sinks(), **self.credential())
+            hint = f"create one with: ironsecrets --vault {self.path} init"
+            raise VaultNotFound(f"there is no vault at {self.path}; {hint}")
+        return self.open_with(self.unlocking(), checkpoint)
+
+    def open_with(self, credential: Credential, checkpoint: str | None = None) -> Vault:
+        """The vault, unlocked with this."""
+        return open_path(self.path, credential, checkpoint=checkpoint, sinks=self.sinks())
 
     def sinks(self) -> tuple[JsonLinesSink, ...]:
         """The audit file that the environment asks for."""
@@ -184,6 +190,24 @@ def _from_file(path: Path) -> Sensitive:
         if raw
         else _not_empty("")
     )
+
+
+def credential_of(file: Path) -> Credential:
+    """The passphrase in a file."""
+    return passphrase_credential(_from_file(file))
+
+
+def prompted(label: str, *, confirm: bool = False) -> str:
+    """What somebody types at a hidden prompt; :class:`CannotUnlock` where there is no terminal to type at."""
+    if not _terminal():
+        raise CannotUnlock(
+            f"no passphrase: set {PASSPHRASE_VARIABLE} or {MASTER_KEY_VARIABLE}, give --passphrase-file, or run"
+            " on a terminal"
+        )
+    typed = click.prompt(label, hide_input=True, confirmation_prompt=confirm, err=True)
+    if not typed:
+        raise CannotUnlock("nothing was typed")
+    return typed
 
 
 def _terminal() -> bool:

@@ -1,26 +1,42 @@
 """``init``, ``status``, ``tour`` and ``completion``."""
 
+import os
+
 import click
 
 from interpreters.cli.base import QuietCommand, Session, json_option, pass_session
-from interpreters.cli.output import emit, stamp, table, when
+from interpreters.cli.key_commands import describe_slot
+from interpreters.cli.output import emit, span, stamp, table, when
+from interpreters.derivation import below_policy, calibrated_cost
 from interpreters.doors import create_vault
+from interpreters.files import make_folder
+from ironsecrets.epochs import due
 from ironsecrets.errors import VaultExists
+from ironsecrets.state import VaultState
 
 
 @click.command(cls=QuietCommand, epilog="Example: ironsecrets --vault team.vault init")
+@click.option(
+    "--calibrate", type=click.FloatRange(0.01, 30), metavar="SECONDS", help="Pick Argon2id's cost for that time."
+)
 @json_option
 @pass_session
-def init(session: Session, as_json: bool) -> None:
+def init(session: Session, calibrate: float | None, as_json: bool) -> None:
     """Create a vault, unlocked by a passphrase or by IRON_SECRETS_MASTER_KEY."""
-    import os
-
     if os.path.lexists(session.path):
         raise VaultExists(f"{session.path} exists already; nothing was changed")
+    credential = session.unlocking(confirm=True)
     if not session.path.parent.exists():
-        session.path.parent.mkdir(mode=0o700, parents=True)
+        make_folder(session.path.parent)
+    cost = None if calibrate is None else calibrated_cost(os.urandom(16), calibrate)
+    phrase = credential.kind == "passphrase"
     with create_vault(
-        session.path, created_by=session.name, sinks=session.sinks(), **session.credential(confirm=True)
+        session.path,
+        passphrase=credential.material if phrase else None,
+        master_key=None if phrase else credential.material,
+        created_by=session.name,
+        cost=cost,
+        sinks=session.sinks(),
     ) as vault:
         made = {"vault": vault.header.vault, "path": str(session.path), "verifier_key": vault.verifier_key()}
     emit(as_json, made, lambda: click.echo(f"created vault {made['vault']} at {made['path']}"))
@@ -32,7 +48,7 @@ def init(session: Session, as_json: bool) -> None:
 def status(session: Session, as_json: bool) -> None:
     """Show what the vault holds: counts, slots, epochs, log."""
     with session.open() as vault:
-        state, header = vault.state, vault.header
+        state, header, now = vault.state, vault.header, vault.now()
         data = {
             "path": str(session.path),
             "vault": header.vault,
@@ -45,6 +61,8 @@ def status(session: Session, as_json: bool) -> None:
             "deleted": sum(secret.deleted_at is not None for secret in state.secrets.by_id.values()),
             "agents": len(state.agents.by_id),
             "grants": sum(grant.live(state.last_at) for grant in state.grants.by_id.values()),
+            "root_generation": state.slots.generation,
+            "key_rotation_due": due(state.epochs, state.epoch_age, now),
             "epochs": [
                 {"number": epoch.number, "wraps": epoch.wraps, "created_at": stamp(epoch.created_at)}
                 for epoch in state.epochs
@@ -56,6 +74,7 @@ def status(session: Session, as_json: bool) -> None:
                     "created_at": stamp(slot.created_at),
                     "memory_kib": None if slot.cost is None else slot.cost.memory,
                     "passes": None if slot.cost is None else slot.cost.passes,
+                    "below_default": below_policy(slot.cost),
                 }
                 for slot in header.slots
             ],
@@ -63,25 +82,24 @@ def status(session: Session, as_json: bool) -> None:
                 {"name": sink.name, "behind": sink.size - sink.position, "error": sink.error} for sink in vault.sinks()
             ],
         }
-    rows = [(key, value) for key, value in data.items() if not isinstance(value, list) and key != "last_at"]
+    rows = [(key, value) for key, value in data.items() if not isinstance(value, list) and key not in _ELSEWHERE]
     rows.append(("last entry", when(state.last_at)))
     rows += [
         (f"epoch {epoch.number}", f"{epoch.wraps} wraps, since {when(epoch.created_at)}") for epoch in state.epochs
     ]
-    rows += [
-        (
-            f"slot {slot.id}",
-            slot.kind
-            + (
-                f", Argon2id {slot.cost.memory // 1024} MiB x {slot.cost.passes}, {slot.cost.lanes} lanes"
-                if slot.cost
-                else ""
-            ),
-        )
-        for slot in header.slots
-    ]
+    rows += [(f"slot {slot.id}", describe_slot(slot)) for slot in header.slots]
+    rows.append(("key rotation", _key_rotation(state, now)))
     rows += [(f"sink {sink.name}", f"{sink.size - sink.position} behind {sink.error or ''}") for sink in vault.sinks()]
     emit(as_json, data, lambda: table("", ("", ""), rows))
+
+
+_ELSEWHERE = ("last_at", "root_generation", "key_rotation_due")
+
+
+def _key_rotation(state: VaultState, now: int) -> str:
+    reason = due(state.epochs, state.epoch_age, now)
+    age = "never by age" if state.epoch_age is None else f"every {span(state.epoch_age)}"
+    return f"{age}; due ({reason}): run `rotate-key`" if reason else age
 
 
 @click.command(cls=QuietCommand, epilog="Example: ironsecrets tour")

@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from interpreters.sqlite_schema import harden
 from ironsecrets.identifiers import SecretId, VaultId
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.replay import replay
-from ironsecrets.sealing import SealingDraw, digest_of, open_value, seal_value
+from ironsecrets.sealing import SealedRecord, SealingDraw, digest_of, open_value, rewrap_dek, seal_value
 from properties.worlds import MASTER_KEY
 
 VALUE = os.urandom(64)
@@ -113,3 +114,60 @@ def test_open_5000_entries(benchmark: Any, vault: Any, tmp_path: Path) -> None:
 
 def test_import_of_the_package(benchmark: Any) -> None:
     benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", "import ironsecrets"], check=True), rounds=10)
+
+
+SECRETS = int(os.environ.get("IRONSECRETS_BENCHMARK_SECRETS", "10000"))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A vault of many secrets (``IRONSECRETS_BENCHMARK_SECRETS``), made once."""
+    made = ironsecrets.create_vault(tmp_path_factory.mktemp("many") / "vault", master_key=MASTER_KEY)
+    operator = made.operator("o")
+    for number in range(SECRETS):
+        operator.put(f"k/{number}", VALUE, environment=ENVIRONMENT)
+    yield made
+    made.close()
+
+
+def test_floor_rewrap_every_secret(benchmark: Any, many: Any) -> None:
+    """Unwrap, wrap, UPDATE, in the same batches, and nothing else. Rolled back, so that it can be run again."""
+    engine = many._engine
+    key = engine.keys.epoch(engine.state.epoch())
+    connection = engine.store._connected()
+    update = "update records set epoch = ?, wrap = ? where secret = ? and version = ?"
+
+    def floor() -> None:
+        rows = connection.execute("select secret, version, epoch, wrap from records").fetchall()
+        for start in range(0, len(rows), 500):
+            connection.execute("begin immediate")
+            for secret, version, epoch, wrap in rows[start : start + 500]:
+                record = SealedRecord(secret=secret, version=version, epoch=epoch, wrap=wrap, body=b"")
+                new = rewrap_dek(
+                    record, vault=engine.header.vault, old_key=key, new_key=key, epoch=epoch, salt=os.urandom(24)
+                ).unwrap()
+                connection.execute(update, (epoch, new, secret, version))
+            connection.execute("commit")
+
+    benchmark.pedantic(floor, rounds=2)
+
+
+def test_rotate_the_epoch_of_every_secret(benchmark: Any, many: Any) -> None:
+    slowest = 0.0
+
+    def rotate() -> None:
+        nonlocal slowest
+        began = time.perf_counter()
+
+        def read(done: int, total: int) -> None:
+            nonlocal slowest
+            before = time.perf_counter()
+            many.operator("o").reveal("k/0", environment=ENVIRONMENT).wipe()
+            slowest = max(slowest, time.perf_counter() - before)
+
+        many.operator("o").rotate_key(progress=read)
+        assert time.perf_counter() > began
+
+    benchmark.pedantic(rotate, rounds=2)
+    benchmark.extra_info["slowest read between batches, ms"] = round(slowest * 1000, 2)
+    benchmark.extra_info["secrets"] = SECRETS
