@@ -27,12 +27,12 @@ def test_python_examples_run(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=tmp_path, check=True, timeout=60)
 
 
-def laws(folder: Path, store: str, *more: str) -> "subprocess.CompletedProcess[bytes]":
+def laws(folder: Path, store: str, *more: str, profile: str = "ci") -> "subprocess.CompletedProcess[bytes]":
     """The harness, run as the README says, against a store in a module of ``folder``."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "properties", "--store", store, "-n0", "-vv", "-p", "no:cacheprovider", *more],
         cwd=ROOT,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HYPOTHESIS_PROFILE": profile},
         capture_output=True,
     )
 
@@ -41,7 +41,7 @@ def test_somebody_elses_store_passes_the_laws(tmp_path: Path) -> None:
     (example,) = [block for block in blocks("python") if block.startswith("# mirror.py")]
     assert len([line for line in example.splitlines() if line.strip()]) <= 21
     (tmp_path / "mirror.py").write_text(example)
-    done = laws(tmp_path, "mirror:factory")
+    done = laws(tmp_path, "mirror:factory", profile="quick")
     assert done.returncode == 0, done.stdout.decode()
     for law in ("agree", "keeps_what", "observationally_equal", "shows_a_value"):
         assert re.search(rf"{law}.*\[mirror:factory\] PASSED", done.stdout.decode()), law
