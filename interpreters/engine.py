@@ -6,13 +6,13 @@ settled by catching up and deciding again. A commit whose fate is unknown is set
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import attrs
 from returns.result import Failure, Result, Success
 
 from interpreters.outcome import Ask, Outcome, Prepare, Prepared
-from interpreters.sinks import Sink, SinkStatus, pump, status
+from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store, StoredEntry
 from interpreters.unsealed import caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
@@ -81,13 +81,12 @@ class Engine:
     snapshot_size: int
     clock: Clock
     entropy: Entropy
-    sinks: Sequence[Sink] = ()
+    sinks: Sinks
     lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
     _pid: int = attrs.field(factory=os.getpid)
     _stamp: int | None = None
     _latest: int = 0
     _closed: bool = False
-    _sink_errors: dict[int, str] = attrs.field(factory=dict[int, str])
 
     def check_usable(self) -> None:
         """Raise :class:`VaultClosed` after a close or in a forked child."""
@@ -348,7 +347,7 @@ class Engine:
     def _after(self) -> None:
         if due(self.state, self.snapshot_size):
             self.take_snapshot()
-        self.pump_sinks()
+        self.sinks.pump(self.state.log.size, self.plain_entries)
 
     def take_snapshot(self) -> None:
         """Store the state as it is, so that the next open replays little. Failing to is no loss."""
@@ -359,20 +358,6 @@ class Engine:
                 self.snapshot_size = size
         except (StoreUnavailable, VaultBusy):
             self._stamp = None
-
-    def pump_sinks(self) -> None:
-        """Bring every sink up to date; one that fails stays where it was and is tried again next time."""
-        for number, sink in enumerate(self.sinks):
-            error = pump(sink, self.state.log.size, self.plain_entries)
-            self._sink_errors.pop(number, None)
-            if error is not None:
-                self._sink_errors[number] = error
-
-    def sink_status(self) -> tuple[SinkStatus, ...]:
-        """How far each sink is, and why it is behind."""
-        return tuple(
-            status(sink, self.state.log.size, self._sink_errors.get(number)) for number, sink in enumerate(self.sinks)
-        )
 
     def close(self) -> None:
         """Wipe the keys and let go of the store. In a forked child, touch neither."""

@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from interpreters.derivation import Credential, fresh_cost, slot_key
 from interpreters.engine import Engine
 from interpreters.proof import hold_against
-from interpreters.sinks import Sink
+from interpreters.sinks import Sink, Sinks
 from interpreters.store import Batch, Image, Store, StoredEntry
 from interpreters.unsealed import caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy, SystemClock, SystemEntropy
@@ -130,11 +130,11 @@ def unlock(
         snapshot_size=snapshot_size,
         clock=world.clock,
         entropy=world.entropy,
-        sinks=tuple(sinks),
+        sinks=Sinks(sinks),
     )
     if checkpoint is not None:
         hold_against(engine, checkpoint)
-    engine.pump_sinks()
+    engine.sinks.pump(engine.state.log.size, engine.plain_entries)
     return engine
 
 

@@ -22,9 +22,10 @@ from ironsecrets.grants import Grant, IssueGrant, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.header import Argon2Cost
 from ironsecrets.leases import Lease, RevokeLease
 from ironsecrets.masking import mask
+from ironsecrets.metadata import parse_metadata
 from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
-from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Secret, Undelete, parse_metadata
+from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Secret, Undelete
 from ironsecrets.sensitive import Sensitive
 
 

@@ -6,7 +6,7 @@ delays entries and never loses one. Sinks come from the host's configuration, ne
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,23 @@ def pump(sink: Sink, size: int, read: Read) -> str | None:
     except Exception as error:  # a sink is the host's code: whatever it raises, the vault goes on
         return kind_of(error)
     return None
+
+
+class Sinks:
+    """The sinks of one opened vault, and what went wrong with each."""
+
+    def __init__(self, sinks: Iterable[Sink] = ()) -> None:
+        self._sinks = tuple(sinks)
+        self._errors: dict[int, str | None] = {}
+
+    def pump(self, size: int, read: Read) -> None:
+        """Bring every sink up to ``size``; one that fails stays where it was and is tried again next time."""
+        for number, sink in enumerate(self._sinks):
+            self._errors[number] = pump(sink, size, read)
+
+    def status(self, size: int) -> tuple[SinkStatus, ...]:
+        """How far each sink is, and why it is behind."""
+        return tuple(status(sink, size, self._errors.get(number)) for number, sink in enumerate(self._sinks))
 
 
 class JsonLinesSink:

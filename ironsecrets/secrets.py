@@ -5,11 +5,9 @@ creates nothing. Destroying a version erases its record; deleting a secret hides
 erasing a secret destroys every version and frees the name.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import attrs
-import msgspec
 from immutables import Map
 from returns.result import Failure, Result, Success
 
@@ -26,21 +24,11 @@ from ironsecrets.identifiers import (
     SecretName,
     SecretNameField,
 )
+from ironsecrets.metadata import Description, Provider, Tags, Variable
 from ironsecrets.refusals import Refusal
 
 VERSION_LIMIT = 1_000_000
 
-Description = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,500}\Z")]
-Tag = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:=/-]{0,63}\Z")]
-Tags = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=16)]
-Provider = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
-Variable = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
-
-BAD_METADATA = Refusal(
-    "bad-metadata",
-    "a description is one line of up to 500 characters; a tag, letters, digits and '._:=/-' (up to 64, at most 16"
-    " tags); a provider, lower-case letters, digits and '-' (up to 32); a variable, a shell variable's name",
-)
 NO_SECRET = Refusal("no-secret", "there is no such secret in this environment")
 NO_VERSION = Refusal("no-version", "the secret has no such version")
 SECRET_DELETED = Refusal("secret-deleted", "the secret is deleted; undelete it first")
@@ -52,27 +40,6 @@ VERSION_CURRENT = Refusal(
 STALE_VERSION = Refusal("stale-version", "the new version does not follow the secret's latest one")
 STALE_EPOCH = Refusal("stale-epoch", "the record is sealed under an epoch that is not current")
 TOO_MANY_VERSIONS = Refusal("too-many-versions", "the secret has a million versions; erase it and start anew")
-
-
-@attrs.frozen(kw_only=True)
-class Metadata:
-    """What may be said about a secret; None says nothing."""
-
-    description: Description | None = None
-    provider: Provider | None = None
-    tags: Tags | None = None
-    variable: Variable | None = None
-
-
-def parse_metadata(
-    description: str | None, provider: str | None, tags: Sequence[str] | None, variable: str | None
-) -> Result[Metadata, Refusal]:
-    """Refusals: ``bad-metadata``."""
-    given = {"description": description, "provider": provider, "tags": tags, "variable": variable}
-    try:
-        return Success(msgspec.convert(given, Metadata))
-    except msgspec.ValidationError:
-        return Failure(BAD_METADATA)
 
 
 @attrs.frozen(kw_only=True)
