@@ -18,17 +18,16 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 def length_prefixed(*parts: str | bytes | int) -> bytes:
     """Each part behind its 32-bit big-endian length; integers as 64-bit big-endian, texts as UTF-8."""
-    out = bytearray()
+    out: list[bytes] = []
     for part in parts:
-        match part:
-            case int():
-                raw = part.to_bytes(8, "big")
-            case str():
-                raw = part.encode()
-            case _:
-                raw = part
-        out += len(raw).to_bytes(4, "big") + raw
-    return bytes(out)
+        if isinstance(part, str):
+            raw = part.encode()
+        elif isinstance(part, int):
+            raw = part.to_bytes(8, "big")
+        else:
+            raw = part
+        out += (len(raw).to_bytes(4, "big"), raw)
+    return b"".join(out)
 
 
 def canonical(value: object) -> bytes:
