@@ -47,7 +47,8 @@ def read_env_file(path: Path) -> EnvFile:
         if binding.key is None:
             continue
         if binding.value is None:
-            warnings.append(f"line {line}: {binding.key} has no value and is left out")
+            # Not by its name: it may be a line of an unquoted key.
+            warnings.append(f"line {line}: a name without a value is left out")
             continue
         if binding.key in found:
             warnings.append(f"line {line}: {binding.key} stands twice; the last one wins")

@@ -50,8 +50,17 @@ def test_a_real_file(tmp_path: Path) -> None:
     assert [w for w in read.warnings if "OPENAI_API_KEY stands twice" in w] == [
         "line 15: OPENAI_API_KEY stands twice; the last one wins"
     ]
-    assert "line 16: NO_VALUE has no value and is left out" in read.warnings
+    assert "line 16: a name without a value is left out" in read.warnings
     assert "sk-proj" not in repr(read)
+
+
+def test_an_unquoted_key_over_lines_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PEM=-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n-----END KEY-----\n")
+    with pytest.raises(VaultError, match="line 3") as caught:
+        read_env_file(tmp_path / ".env")
+    (tmp_path / ".env").write_text("PEM=start\nMIIEvQIBADANBgkq\n")
+    told = [str(caught.value), *read_env_file(tmp_path / ".env").warnings]
+    assert not [line for line in told if "MIIE" in line or "BEGIN" in line]
 
 
 def test_crlf_and_bom(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def init(session: Session, calibrate: float | None, as_json: bool) -> None:
 def status(session: Session, as_json: bool) -> None:
     """Show what the vault holds: counts, slots, epochs, log."""
     with session.open() as vault:
-        state, header, now = vault.state, vault.header, vault.now()
+        state, header, now, sinks = vault.state, vault.header, vault.now(), vault.sinks()
         data = {
             "path": str(session.path),
             "vault": header.vault,
@@ -78,9 +78,7 @@ def status(session: Session, as_json: bool) -> None:
                 }
                 for slot in header.slots
             ],
-            "sinks": [
-                {"name": sink.name, "behind": sink.size - sink.position, "error": sink.error} for sink in vault.sinks()
-            ],
+            "sinks": [{"name": sink.name, "behind": sink.size - sink.position, "error": sink.error} for sink in sinks],
         }
     rows = [(key, value) for key, value in data.items() if not isinstance(value, list) and key not in _ELSEWHERE]
     rows.append(("last entry", when(state.last_at)))
@@ -89,7 +87,7 @@ def status(session: Session, as_json: bool) -> None:
     ]
     rows += [(f"slot {slot.id}", describe_slot(slot)) for slot in header.slots]
     rows.append(("key rotation", _key_rotation(state, now)))
-    rows += [(f"sink {sink.name}", f"{sink.size - sink.position} behind {sink.error or ''}") for sink in vault.sinks()]
+    rows += [(f"sink {sink.name}", f"{sink.size - sink.position} behind {sink.error or ''}") for sink in sinks]
     emit(as_json, data, lambda: table("", ("", ""), rows))
 
 
