@@ -119,6 +119,12 @@ class Engine:
 
     def execute(self, principal: Principal, ask: Ask, request: RequestId | None = None) -> Result[Outcome, Refusal]:
         """Decide and record one command, perform its effects, and hand over what it discloses."""
+        return self.perform(principal, lambda state, at: self._prepared(at, ask), request)
+
+    def perform(
+        self, principal: Principal, prepare: Prepare, request: RequestId | None = None
+    ) -> Result[Outcome, Refusal]:
+        """Decide and record what ``prepare`` makes of the state, and make it again after each conflict."""
         self.check_usable()
         with self.lock:
             self.check_usable()
@@ -127,15 +133,6 @@ class Engine:
                 repeated = self._repeated(request)
                 if repeated is not None:
                     return repeated
-            return self.perform(principal, lambda state, at: self._prepared(at, ask), request)
-
-    def perform(
-        self, principal: Principal, prepare: Prepare, request: RequestId | None = None
-    ) -> Result[Outcome, Refusal]:
-        """Decide and record what ``prepare`` makes of the state, and make it again after each conflict."""
-        self.check_usable()
-        with self.lock:
-            self.catch_up()
             request_id = request or RequestId("rq_" + self.entropy.draw(16).hex())
             for _ in range(ATTEMPTS):
                 result = self._attempt(principal, prepare, request_id)

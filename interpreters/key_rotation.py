@@ -11,12 +11,12 @@ from returns.result import Failure, Result, Success
 
 from interpreters.conversions import accepted
 from interpreters.engine import Engine
-from interpreters.outcome import NewHeader, Prepared
+from interpreters.outcome import Prepared, new_header
 from interpreters.store import NewWrap
 from interpreters.unsealed import found
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap, behind, left_behind
 from ironsecrets.errors import IntegrityError
-from ironsecrets.header import Header, encode_header, header_digest, header_mac
+from ironsecrets.header import header_digest
 from ironsecrets.identifiers import SecretId
 from ironsecrets.keyring import wrap_epoch
 from ironsecrets.principals import Operator
@@ -40,12 +40,6 @@ class KeyRotation:
     rewrapped: int
     resumed: bool
     final: bool
-
-
-def new_header(engine: Engine, header: Header) -> NewHeader:
-    """``header`` with its canonical bytes and its MAC."""
-    raw = encode_header(header)
-    return NewHeader(header=header, raw=raw, mac=header_mac(engine.keys["header-mac"], raw))
 
 
 def rotate_key(
@@ -81,13 +75,13 @@ def _opened(engine: Engine, state: VaultState, at: int) -> Result[Prepared, Refu
     wrapping, salt = engine.keys["epoch-wrapping"], engine.entropy.draw(SALT_BYTES)
     made = wrap_epoch(wrapping, state.vault, number=number, key=key, at=at, salt=salt)
     wipe(key)
-    header = new_header(engine, attrs.evolve(engine.header, epochs=(*engine.header.epochs, made)))
+    header = new_header(engine.keys["header-mac"], attrs.evolve(engine.header, epochs=(*engine.header.epochs, made)))
     return Success(Prepared(command=OpenEpoch(epoch=number, header=header_digest(header.raw)), header=header))
 
 
 def _retired(engine: Engine, number: int) -> Result[Prepared, Refusal]:
     left = tuple(epoch for epoch in engine.header.epochs if epoch.number != number)
-    header = new_header(engine, attrs.evolve(engine.header, epochs=left))
+    header = new_header(engine.keys["header-mac"], attrs.evolve(engine.header, epochs=left))
     return Success(Prepared(command=RetireEpoch(epoch=number, header=header_digest(header.raw)), header=header))
 
 

@@ -7,7 +7,7 @@ from returns.result import Result
 
 from interpreters.store import NewWrap
 from ironsecrets.drafts import Draft
-from ironsecrets.header import Header
+from ironsecrets.header import Header, encode_header, header_mac
 from ironsecrets.identifiers import RequestId
 from ironsecrets.refusals import Refusal
 from ironsecrets.sealing import SealedRecord
@@ -25,6 +25,12 @@ class NewHeader:
     header: Header
     raw: bytes
     mac: bytes
+
+
+def new_header(mac_key: bytearray, header: Header) -> NewHeader:
+    """``header`` with its canonical bytes and its MAC."""
+    raw = encode_header(header)
+    return NewHeader(header=header, raw=raw, mac=header_mac(mac_key, raw))
 
 
 @attrs.frozen(kw_only=True)

@@ -16,7 +16,7 @@ from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import unwrap_key
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import Divergence, epochs_of, records_of, step
+from ironsecrets.replay import Divergence, records_of, step
 from ironsecrets.sealing import open_value
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState
@@ -148,17 +148,16 @@ def _state_held(engine: Engine, state: VaultState) -> Result[VaultState, Diverge
 def _records_held(engine: Engine, state: VaultState, progress: Progress | None) -> Result[Verification, Divergence]:
     expected = records_of(state)
     total = len(expected)
-    epochs = epochs_of(state)
     for number, record in enumerate(engine.store.records()):
         name = f"sealed record {record.secret} version {record.version}"
-        digest = expected.pop((record.secret, record.version), None)
-        if digest is None:
+        version = expected.pop((record.secret, record.version), None)
+        if version is None:
             return _beside("records", "no other records than the log knows", name)
-        key = engine.keys.epoch(record.epoch) if epochs[record.secret, record.version] == record.epoch else None
+        key = engine.keys.epoch(record.epoch) if version.epoch == record.epoch else None
         opened = (
             Failure(Tampered(name))
             if key is None
-            else open_value(record, vault=state.vault, epoch_key=key, expected=digest)
+            else open_value(record, vault=state.vault, epoch_key=key, expected=version.digest)
         )
         match opened:
             case Success(value):
@@ -168,8 +167,8 @@ def _records_held(engine: Engine, state: VaultState, progress: Progress | None) 
         if progress is not None and number % 1000 == 0:
             progress(number, total)
     if expected:
-        secret, version = min(expected)
-        return _beside("records", f"sealed record {secret} version {version}", "nothing in its place")
+        secret, number = min(expected)
+        return _beside("records", f"sealed record {secret} version {number}", "nothing in its place")
     return Success(
         Verification(
             entries=state.log.size,

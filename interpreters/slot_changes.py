@@ -8,16 +8,16 @@ old passphrase can still open that copy, which is what ``rekey`` is for.
 from collections.abc import Callable, Sequence
 
 import attrs
-from returns.result import Result, Success
+from returns.result import Failure, Result, Success
 
 from interpreters.conversions import accepted
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
 from interpreters.genesis import new_slot, unlock_root
-from interpreters.outcome import NewHeader, Outcome, Prepared
+from interpreters.outcome import NewHeader, Outcome, Prepared, new_header
 from interpreters.unsealed import found
 from ironsecrets.errors import CannotUnlock, Refused
-from ironsecrets.header import Argon2Cost, Header, Slot, encode_header, header_digest, header_mac
+from ironsecrets.header import Argon2Cost, Header, Slot, header_digest
 from ironsecrets.identifiers import SlotId
 from ironsecrets.keyring import derive_keys, root_keys, unwrap_epoch, unwrap_key, wrap_epoch, wrap_key
 from ironsecrets.principals import Operator
@@ -27,17 +27,26 @@ from ironsecrets.sensitive import wipe
 from ironsecrets.slots import UNKNOWN_SLOT, AddSlot, ChangeSlot, Rekey, RemoveSlot, SlotCommand
 from ironsecrets.state import VaultState
 
+CHANGED = Refusal("header-changed", "another process changed the slots or epochs meanwhile; try again")
+
 Build = Callable[[Header], tuple[Header, Callable[[NewHeader], SlotCommand]]]
 
 
 def _changed(engine: Engine, operator: Operator, build: Build) -> Outcome:
     def prepare(state: VaultState, at: int) -> Result[Prepared, Refusal]:
         header, command = build(engine.header)
-        raw = encode_header(header)
-        new = NewHeader(header=header, raw=raw, mac=header_mac(engine.keys["header-mac"], raw))
+        new = new_header(engine.keys["header-mac"], header)
         return Success(Prepared(command=command(new), header=new))
 
     return accepted(engine.perform(operator, prepare))
+
+
+def _made(engine: Engine, unlock: Credential, new: Credential, cost: Argon2Cost | None) -> tuple[Slot, Slot]:
+    """The slot that ``unlock`` opens, and one more for the same root key."""
+    old, root = unlock_root(engine.header, unlock)
+    slot = new_slot(new, engine.header.vault, root, at=engine.now(), entropy=engine.entropy, cost=cost)
+    wipe(root)
+    return old, slot
 
 
 def add_slot(
@@ -49,9 +58,7 @@ def add_slot(
     cost: Argon2Cost | None = None,
 ) -> SlotId:
     """One more way to unlock the vault; the new slot's id."""
-    _, root = unlock_root(engine.header, unlock)
-    slot = new_slot(new, engine.header.vault, root, at=engine.now(), entropy=engine.entropy, cost=cost)
-    wipe(root)
+    _, slot = _made(engine, unlock, new, cost)
     _changed(
         engine,
         operator,
@@ -90,9 +97,7 @@ def change_slot(
     cost: Argon2Cost | None = None,
 ) -> SlotId:
     """Replace the slot that ``unlock`` opens by one for ``new``; the new slot's id."""
-    old, root = unlock_root(engine.header, unlock)
-    slot = new_slot(new, engine.header.vault, root, at=engine.now(), entropy=engine.entropy, cost=cost)
-    wipe(root)
+    old, slot = _made(engine, unlock, new, cost)
     _changed(
         engine,
         operator,
@@ -130,20 +135,21 @@ def rekey(engine: Engine, operator: Operator, *, credentials: Sequence[Credentia
         )
     new_root = bytearray(engine.entropy.draw(KEY_BYTES))
     rekeyed = _rewrapped(engine, header, root, new_root, kept)
-    raw = encode_header(rekeyed)
     wrapping = root_keys(new_root, header.vault)
-    new = NewHeader(header=rekeyed, raw=raw, mac=header_mac(wrapping["header-mac"], raw))
+    new = new_header(wrapping["header-mac"], rekeyed)
     command = Rekey(
         generation=rekeyed.root_generation,
-        header=header_digest(raw),
+        header=header_digest(new.raw),
         slots=tuple(slot.id for slot in rekeyed.slots),
     )
     keys = found(derive_keys(new_root, rekeyed))
+
+    def prepare(state: VaultState, at: int) -> Result[Prepared, Refusal]:
+        # Looked at again after each conflict: a header made from an older one would drop what others added.
+        return Success(Prepared(command=command, header=new)) if engine.header == header else Failure(CHANGED)
+
     with engine.lock:
-        engine.catch_up()
-        if engine.header != header:
-            raise Refused(UNKNOWN_SLOT, "another process changed the slots or epochs meanwhile; try again")
-        accepted(engine.perform(operator, lambda state, at: Success(Prepared(command=command, header=new))))
+        accepted(engine.perform(operator, prepare))
         engine.keys.wipe()
         engine.keys = keys
     for buffer in (root, new_root, *wrapping.values()):

@@ -12,8 +12,9 @@ from returns.result import Failure, Result, Success
 
 from ironsecrets.audit import AuditEntry, decode_entry, recorded, request_of
 from ironsecrets.checkpoint import Checkpoint, vault_of
-from ironsecrets.identifiers import Digest, SecretId
+from ironsecrets.identifiers import SecretId
 from ironsecrets.refusals import APPLIED
+from ironsecrets.secrets import Version
 from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import apply
 
@@ -109,20 +110,10 @@ def _beside(rule: str, expected: str, found: str) -> Result[VaultState, Divergen
     return Failure(Divergence(rule=rule, seq=None, expected=expected, found=found))
 
 
-def records_of(state: VaultState) -> dict[tuple[SecretId, int], Digest]:
-    """The sealed records that a store in this state holds, by secret id and version, with their digests."""
+def records_of(state: VaultState) -> dict[tuple[SecretId, int], Version]:
+    """The versions whose sealed records a store in this state holds, by secret id and number."""
     return {
-        (secret.id, version.number): version.digest
-        for secret in state.secrets.by_id.values()
-        for version in secret.versions
-        if version.destroyed_at is None
-    }
-
-
-def epochs_of(state: VaultState) -> dict[tuple[SecretId, int], int]:
-    """The epoch under which each of those records is wrapped."""
-    return {
-        (secret.id, version.number): version.epoch
+        (secret.id, version.number): version
         for secret in state.secrets.by_id.values()
         for version in secret.versions
         if version.destroyed_at is None
