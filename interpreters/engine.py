@@ -26,14 +26,7 @@ from ironsecrets.at_rest import (
 )
 from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
 from ironsecrets.catalogue import REFUSALS
-from ironsecrets.drafts import (
-    DRAW_BYTES,
-    NewGrant,
-    NewLease,
-    NewToken,
-    NewVersion,
-    complete,
-)
+from ironsecrets.drafts import DRAFTS, DRAW_BYTES, complete
 from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
@@ -42,8 +35,9 @@ from ironsecrets.identifiers import Digest, LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
+from ironsecrets.rotation import CreatePending
 from ironsecrets.sealing import SALT_BYTES, open_value
-from ironsecrets.secrets import Put, readable
+from ironsecrets.secrets import Put, answering, readable
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.snapshot import due
@@ -63,10 +57,12 @@ NARROWING = frozenset(
         "destroy",
         "erase",
         "delete",
+        "rotation-abort",
+        "rotation-fail",
     }
 )
 NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
-_NEED_MORE = (Put, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
+_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
 
 
@@ -187,7 +183,7 @@ class Engine:
                 return None
 
     def _prepared(self, at: int, ask: Ask) -> Result[Prepared, Refusal]:
-        if isinstance(ask, NewVersion | NewToken | NewGrant | NewLease):
+        if isinstance(ask, DRAFTS):
             try:
                 completed = complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
             except (TypeError, AttributeError, ValueError):
@@ -311,7 +307,7 @@ class Engine:
     def use_lease(
         self, agent: Agent, lease_id: LeaseId, known_version: int
     ) -> Result[tuple[leasing.Lease, int, Sensitive | None], Refusal]:
-        """The lease, its secret's current version, and the value unless ``known_version`` is that version.
+        """The lease, the version that answers to its label, and the value unless ``known_version`` is that version.
 
         Looks at the store first, so a revocation by another process holds at once. Writes no entry: the lease
         has one.
@@ -320,16 +316,26 @@ class Engine:
         with self.lock:
             self.check_usable()
             self.catch_up()
-            match leasing.live(self.state.access(), self.now(), agent, lease_id):
+            now = self.now()
+            match leasing.live(self.state.access(), now, agent, lease_id):
                 case Success((lease, _, secret)):
                     pass
                 case Failure(refusal):
                     return Failure(refusal)
                 case _:
                     raise AssertionError
-            if secret.current == known_version:
+            if lease.label == "current" and secret.current == known_version:
                 return Success((lease, known_version, None))
-            return self.open_record(secret.id, secret.current).map(lambda value: (lease, secret.current, value))
+            match answering(secret, lease.label, now):
+                case Success(version) if version.number == known_version:
+                    return Success((lease, known_version, None))
+                case Success(version):
+                    number = version.number
+                    return self.open_record(secret.id, number).map(lambda value: (lease, number, value))
+                case Failure(refusal):
+                    return Failure(refusal)
+                case _:
+                    raise AssertionError
 
     def _repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
         seq = self.store.find(request_tag(self.keys, request))

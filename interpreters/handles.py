@@ -25,7 +25,8 @@ from ironsecrets.masking import mask
 from ironsecrets.metadata import parse_metadata
 from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
-from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Secret, Undelete
+from ironsecrets.removal import Delete, Destroy, Erase, Undelete
+from ironsecrets.secrets import Describe, Put, Rollback, Secret
 from ironsecrets.sensitive import Sensitive
 
 

@@ -38,8 +38,9 @@ from ironsecrets.masking import mask
 from ironsecrets.principals import Agent, Operator, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.refusals import Refusal
+from ironsecrets.removal import Delete, Destroy, Erase, Undelete
 from ironsecrets.replay import Divergence, replay
-from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Undelete
+from ironsecrets.secrets import Describe, Put, Rollback
 from ironsecrets.sensitive import Sensitive
 
 if TYPE_CHECKING:

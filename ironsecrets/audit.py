@@ -15,7 +15,8 @@ from ironsecrets import agents as agency
 from ironsecrets import epochs as keying
 from ironsecrets import grants as granting
 from ironsecrets import leases as leasing
-from ironsecrets import reading
+from ironsecrets import reading, removal
+from ironsecrets import rotation as rotating
 from ironsecrets import secrets as keeping
 from ironsecrets import slots as unlocking
 from ironsecrets.effects import Effect
@@ -35,10 +36,19 @@ _COMMAND_TYPES: tuple[type[Command], ...] = (
     keeping.Put,
     keeping.Describe,
     keeping.Rollback,
-    keeping.Destroy,
-    keeping.Delete,
-    keeping.Undelete,
-    keeping.Erase,
+    removal.Destroy,
+    removal.Delete,
+    removal.Undelete,
+    removal.Erase,
+    rotating.SetRotation,
+    rotating.ClearRotation,
+    rotating.StartRotation,
+    rotating.CreatePending,
+    rotating.MarkSet,
+    rotating.MarkTested,
+    rotating.FinishRotation,
+    rotating.FailRotation,
+    rotating.AbortRotation,
     reading.RevealValue,
     reading.MaskValue,
     reading.ListEntries,

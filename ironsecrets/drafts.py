@@ -13,10 +13,13 @@ from returns.result import Failure, Result, Success
 from ironsecrets.agents import Enroll, token_digest, token_text
 from ironsecrets.grants import IssueGrant
 from ironsecrets.identifiers import (
+    LATEST_TIME,
     AgentId,
     Environment,
     GrantId,
     LeaseId,
+    RotationId,
+    RotatorName,
     SecretId,
     SecretName,
     Selector,
@@ -24,8 +27,9 @@ from ironsecrets.identifiers import (
 from ironsecrets.keyring import Keys
 from ironsecrets.leases import OpenLease
 from ironsecrets.refusals import Refusal
+from ironsecrets.rotation import CreatePending, StartRotation
 from ironsecrets.sealing import SealedRecord, SealingDraw, digest_of, seal_value
-from ironsecrets.secrets import STALE_EPOCH, Put, next_version
+from ironsecrets.secrets import STALE_EPOCH, Label, Put, next_version
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.state import VaultState
 from ironsecrets.vault import Command
@@ -36,11 +40,15 @@ DRAW_BYTES = 96
 
 @attrs.frozen(kw_only=True)
 class NewVersion:
-    """Keep ``value`` (0 bytes to 1 MiB) as the next version. Metadata that is None stays what it was."""
+    """Keep ``value`` (0 bytes to 1 MiB) as the next version. Metadata that is None stays what it was.
+
+    ``expires_in`` is in microseconds, counted from the decision: when the value itself ends at its provider.
+    """
 
     name: SecretName
     environment: Environment
     value: Sensitive
+    expires_in: int | None = None
     description: str | None = None
     provider: str | None = None
     tags: tuple[str, ...] | None = None
@@ -75,9 +83,32 @@ class NewLease:
     name: SecretName
     environment: Environment
     ttl: int | None = None
+    label: Label = "current"
 
 
-Draft = NewVersion | NewToken | NewGrant | NewLease
+@attrs.frozen(kw_only=True)
+class NewRotation:
+    """Begin to rotate a value, by this rotator."""
+
+    name: SecretName
+    environment: Environment
+    rotator: RotatorName
+
+
+@attrs.frozen(kw_only=True)
+class NewPending:
+    """Keep ``value`` as the pending version of a rotation that was started. ``expires_in`` as of a new version."""
+
+    name: SecretName
+    environment: Environment
+    rotation: RotationId
+    value: Sensitive
+    expires_in: int | None = None
+
+
+Draft = NewVersion | NewToken | NewGrant | NewLease | NewRotation | NewPending
+DRAFTS = (NewVersion, NewToken, NewGrant, NewLease, NewRotation, NewPending)
+"""The kinds of draft, for ``isinstance``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -95,8 +126,8 @@ def complete(state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes) 
     Refusals: ``value-too-large``, ``stale-epoch``.
     """
     match draft:
-        case NewVersion():
-            return _version(state, keys, draft, draw)
+        case NewVersion() | NewPending():
+            return _version(state, keys, at, draft, draw)
         case NewToken(agent=agent, replace=replace):
             token, text = token_text(draw)
             command = Enroll(agent=agent, digest=token_digest(text), replace=replace, token=token)
@@ -119,13 +150,30 @@ def complete(state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes) 
         case NewLease():
             lease = LeaseId("ls_" + draw[:16].hex())
             return Success(
-                Completed(command=OpenLease(environment=draft.environment, lease=lease, name=draft.name, ttl=draft.ttl))
+                Completed(
+                    command=OpenLease(
+                        environment=draft.environment, label=draft.label, lease=lease, name=draft.name, ttl=draft.ttl
+                    )
+                )
+            )
+        case NewRotation():
+            return Success(
+                Completed(
+                    command=StartRotation(
+                        environment=draft.environment,
+                        name=draft.name,
+                        rotation=RotationId("rt_" + draw[:8].hex()),
+                        rotator=draft.rotator,
+                    )
+                )
             )
         case _:
             assert_never(draft)
 
 
-def _version(state: VaultState, keys: Keys, draft: NewVersion, draw: bytes) -> Result[Completed, Refusal]:
+def _version(
+    state: VaultState, keys: Keys, at: int, draft: NewVersion | NewPending, draw: bytes
+) -> Result[Completed, Refusal]:
     fresh = SecretId(draw[:16].hex())
     secret, version = next_version(state.secrets, draft.environment, draft.name, fresh)
     epoch_key = keys.epoch(state.epoch())
@@ -133,12 +181,27 @@ def _version(state: VaultState, keys: Keys, draft: NewVersion, draw: bytes) -> R
         return Failure(STALE_EPOCH)
     sealing = SealingDraw(dek=draw[16:48], nonce=draw[48:60], salt=draw[60:84])
 
+    expires_at = None if draft.expires_in is None else min(at + draft.expires_in, LATEST_TIME)
+
     def completed(record: SealedRecord) -> Completed:
+        if isinstance(draft, NewPending):
+            pending = CreatePending(
+                digest=digest_of(record),
+                environment=draft.environment,
+                epoch=record.epoch,
+                expires_at=expires_at,
+                name=draft.name,
+                rotation=draft.rotation,
+                secret=secret,
+                version=version,
+            )
+            return Completed(command=pending, record=record)
         command = Put(
             description=draft.description,
             digest=digest_of(record),
             environment=draft.environment,
             epoch=record.epoch,
+            expires_at=expires_at,
             name=draft.name,
             provider=draft.provider,
             secret=secret,

@@ -26,6 +26,8 @@ LeaseId = NewType("LeaseId", str)
 TokenId = NewType("TokenId", str)
 SlotId = NewType("SlotId", str)
 RequestId = NewType("RequestId", str)
+RotationId = NewType("RotationId", str)
+RotatorName = NewType("RotatorName", str)
 Digest = NewType("Digest", str)
 
 _SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+"
@@ -41,6 +43,7 @@ ID_PATTERN = r"\A[0-9a-f]{32}\Z"
 GRANT_PATTERN = r"\Agr_[0-9a-f]{16}\Z"
 LEASE_PATTERN = r"\Als_[0-9a-f]{32}\Z"
 REQUEST_PATTERN = r"\Arq_[0-9a-f]{32}\Z"
+ROTATION_PATTERN = r"\Art_[0-9a-f]{16}\Z"
 SHORT_ID_PATTERN = r"\A[0-9a-f]{16}\Z"
 DIGEST_PATTERN = r"\A[0-9a-f]{64}\Z"
 
@@ -54,6 +57,8 @@ SecretIdField = Annotated[SecretId, msgspec.Meta(pattern=ID_PATTERN)]
 GrantIdField = Annotated[GrantId, msgspec.Meta(pattern=GRANT_PATTERN)]
 LeaseIdField = Annotated[LeaseId, msgspec.Meta(pattern=LEASE_PATTERN)]
 RequestIdField = Annotated[RequestId, msgspec.Meta(pattern=REQUEST_PATTERN)]
+RotationIdField = Annotated[RotationId, msgspec.Meta(pattern=ROTATION_PATTERN)]
+RotatorNameField = Annotated[RotatorName, msgspec.Meta(pattern=ENVIRONMENT_PATTERN)]
 TokenIdField = Annotated[TokenId, msgspec.Meta(pattern=SHORT_ID_PATTERN)]
 SlotIdField = Annotated[SlotId, msgspec.Meta(pattern=SHORT_ID_PATTERN)]
 DigestField = Annotated[Digest, msgspec.Meta(pattern=DIGEST_PATTERN)]
@@ -85,6 +90,7 @@ BAD_SELECTOR = Refusal(
 BAD_PERSON = Refusal(
     "bad-person", "a person's name is an ASCII letter or digit and up to 63 more letters, digits, '_.@+-'"
 )
+BAD_ROTATOR = Refusal("bad-rotator", "a rotator's name is a lower-case letter and up to 31 more letters, digits or '-'")
 BAD_ID = Refusal("bad-id", "that is not a well-formed identifier of this kind")
 
 _T = TypeVar("_T")
@@ -109,6 +115,7 @@ parse_environment = _parser(Environment, ENVIRONMENT_PATTERN, 32, BAD_ENVIRONMEN
 parse_agent_id = _parser(AgentId, AGENT_PATTERN, 64, BAD_AGENT)
 parse_selector = _parser(Selector, SELECTOR_PATTERN, SELECTOR_LIMIT, BAD_SELECTOR)
 parse_person_name = _parser(PersonName, PERSON_PATTERN, 64, BAD_PERSON)
+parse_rotator_name = _parser(RotatorName, ENVIRONMENT_PATTERN, 32, BAD_ROTATOR)
 parse_grant_id = _parser(GrantId, GRANT_PATTERN, 19, BAD_ID)
 parse_lease_id = _parser(LeaseId, LEASE_PATTERN, 35, BAD_ID)
 parse_slot_id = _parser(SlotId, SHORT_ID_PATTERN, 16, BAD_ID)

@@ -30,7 +30,7 @@ from ironsecrets.identifiers import (
 )
 from ironsecrets.principals import Agent
 from ironsecrets.refusals import Refusal
-from ironsecrets.secrets import NO_SECRET, SECRET_DELETED, Secret, Secrets, readable
+from ironsecrets.secrets import NO_SECRET, SECRET_DELETED, Label, Secret, Secrets, answering
 
 UNKNOWN_LEASE = Refusal("unknown-lease", "there is no such lease; it is released, revoked or expired")
 LEASE_EXPIRED = Refusal("lease-expired", "the lease has expired")
@@ -48,6 +48,7 @@ class Lease:
     expires_at: Micros
     grant: GrantIdField
     id: LeaseIdField
+    label: Label = "current"
     name: SecretNameField
     opened_at: Micros
     secret: SecretIdField
@@ -107,9 +108,13 @@ class Leases:
 
 @attrs.frozen(kw_only=True)
 class OpenLease:
-    """An agent asks for a secret by name; ``ttl`` None takes the grant's default."""
+    """An agent asks for a secret by name; ``ttl`` None takes the grant's default.
+
+    With ``label`` ``previous`` it gets the version before the current one, while its overlap window lasts.
+    """
 
     environment: EnvironmentField
+    label: Label = "current"
     lease: LeaseIdField
     name: SecretNameField
     ttl: Span | None = None
@@ -169,13 +174,14 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Ope
             expires_at=_bounded(until, grant),
             grant=grant.id,
             id=command.lease,
+            label=command.label,
             name=command.name,
             opened_at=at,
             secret=secret.id,
         )
         grants = granting.use(access.grants, grant)
         leases = access.leases.pruned(agent.id, at, grants).keep(lease)
-        return readable(secret, None).map(
+        return answering(secret, command.label, at).map(
             lambda version: (grants, leases, (Reveal(secret.id, version.number, version.digest),))
         )
 
@@ -208,8 +214,9 @@ def live(
 ) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
     """The lease, if ``agent`` may use it at ``at``. Another agent's lease is as unknown as none.
 
-    Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``,
-    ``lease-revoked``, ``no-secret``, ``secret-deleted``.
+    Which version it gives, :func:`ironsecrets.secrets.answering` says. Refusals: those of
+    :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``, ``lease-revoked``, ``no-secret``,
+    ``secret-deleted``.
     """
     match admit(access.agents, agent):
         case Failure(refusal):

@@ -1,31 +1,37 @@
 """Secrets: a name in an environment, with numbered versions, their labels and their metadata.
 
 A put makes a new version ``current``; the former one becomes ``previous``. A rollback moves the labels and
-creates nothing. Destroying a version erases its record; deleting a secret hides it until it is undeleted;
-erasing a secret destroys every version and frees the name.
+creates nothing. How versions and secrets end stands in :mod:`ironsecrets.removal`, how a value is rotated in
+:mod:`ironsecrets.rotation`.
 """
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import attrs
 from immutables import Map
 from returns.result import Failure, Result, Success
 
-from ironsecrets.effects import Effect, EraseRecord, KeepRecord
+from ironsecrets.effects import Effect, KeepRecord
 from ironsecrets.identifiers import (
+    LATEST_TIME,
+    Digest,
     DigestField,
     Environment,
     EnvironmentField,
     Micros,
     Ordinal,
     PersonNameField,
+    RotationIdField,
+    RotatorNameField,
     SecretId,
     SecretIdField,
     SecretName,
     SecretNameField,
+    Size,
 )
 from ironsecrets.metadata import Description, Provider, Tags, Variable
 from ironsecrets.refusals import Refusal
+from ironsecrets.schedules import RotationPolicy
 
 VERSION_LIMIT = 1_000_000
 
@@ -38,8 +44,15 @@ VERSION_CURRENT = Refusal(
     "version-current", "that version is current; put a new value, roll back or erase the secret instead"
 )
 STALE_VERSION = Refusal("stale-version", "the new version does not follow the secret's latest one")
+VERSION_PENDING = Refusal("version-pending", "that version is pending; finish or abort the rotation instead")
+NO_PREVIOUS = Refusal("no-previous", "no previous version answers: there is none, or its overlap window is over")
+ROTATION_IN_PROGRESS = Refusal("rotation-in-progress", "the secret is being rotated; finish or abort that first")
 STALE_EPOCH = Refusal("stale-epoch", "the record is sealed under an epoch that is not current")
 TOO_MANY_VERSIONS = Refusal("too-many-versions", "the secret has a million versions; erase it and start anew")
+
+
+Label = Literal["current", "previous"]
+FailureReason = Literal["failed", "timed-out", "bad-output", "no-rotator"]
 
 
 @attrs.frozen(kw_only=True)
@@ -51,22 +64,53 @@ class Version:
     destroyed_at: Micros | None = None
     digest: DigestField
     epoch: Ordinal
+    expires_at: Micros | None = None
     number: Ordinal
 
 
 @attrs.frozen(kw_only=True)
+class Rotation:
+    """A rotation in progress: the last of its steps that is done, and the pending version once there is one."""
+
+    id: RotationIdField
+    rotator: RotatorNameField
+    started_at: Micros
+    step: Literal["start", "create", "set", "test"] = "start"
+    version: Ordinal | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """The last attempt at a rotation that failed, and how many have failed since the value became current."""
+
+    at: Micros
+    count: Size
+    reason: FailureReason
+    step: Literal["create", "set", "test", "finish"]
+
+
+@attrs.frozen(kw_only=True)
 class Secret:
-    """A secret and its labels. ``versions[n - 1]`` is version n."""
+    """A secret and its labels. ``versions[n - 1]`` is version n.
+
+    ``previous`` answers under a lease until just before ``previous_until``. ``current_since`` is when the current
+    version became that.
+    """
 
     created_at: Micros
     current: Ordinal
+    current_since: Micros
     deleted_at: Micros | None = None
     description: Description = ""
     environment: EnvironmentField
+    failed: Failed | None = None
     id: SecretIdField
     name: SecretNameField
+    policy: RotationPolicy | None = None
     previous: Ordinal | None = None
+    previous_until: Micros | None = None
     provider: Provider | None = None
+    rotation: Rotation | None = None
     tags: Tags = ()
     variable: Variable | None = None
     versions: tuple[Version, ...]
@@ -75,9 +119,27 @@ class Secret:
         """Version ``number``, or None."""
         return self.versions[number - 1] if 1 <= number <= len(self.versions) else None
 
+    @property
+    def pending(self) -> int | None:
+        """The version that a rotation has made and not finished."""
+        return None if self.rotation is None else self.rotation.version
+
     def label(self, number: int) -> str:
-        """``current``, ``previous`` or nothing."""
-        return {self.current: "current", self.previous: "previous"}.get(number, "")
+        """``current``, ``previous``, ``pending`` or nothing."""
+        return {self.current: "current", self.previous: "previous", self.pending: "pending"}.get(number, "")
+
+    def promoted(self, number: int, at: int) -> "Secret":
+        """With version ``number`` current, and the one before answering for the policy's overlap."""
+        overlap = 0 if self.policy is None else self.policy.overlap
+        return attrs.evolve(
+            self,
+            current=number,
+            current_since=at,
+            failed=None,
+            previous=self.current,
+            previous_until=min(at + overlap, LATEST_TIME) if overlap else None,
+            rotation=None,
+        )
 
 
 Key = tuple[Environment, SecretName]
@@ -120,6 +182,7 @@ class Put:
     digest: DigestField
     environment: EnvironmentField
     epoch: Ordinal
+    expires_at: Micros | None = None
     name: SecretNameField
     provider: Provider | None = None
     secret: SecretIdField
@@ -152,43 +215,6 @@ class Rollback:
     type: Literal["rollback"] = "rollback"
 
 
-@attrs.frozen(kw_only=True)
-class Destroy:
-    """Erase one version's record for good. The current version cannot be destroyed."""
-
-    environment: EnvironmentField
-    name: SecretNameField
-    type: Literal["destroy"] = "destroy"
-    version: Ordinal
-
-
-@attrs.frozen(kw_only=True)
-class Delete:
-    """Hide a secret: nothing reads it until it is undeleted."""
-
-    environment: EnvironmentField
-    name: SecretNameField
-    type: Literal["delete"] = "delete"
-
-
-@attrs.frozen(kw_only=True)
-class Undelete:
-    """Bring a deleted secret back as it was."""
-
-    environment: EnvironmentField
-    name: SecretNameField
-    type: Literal["undelete"] = "undelete"
-
-
-@attrs.frozen(kw_only=True)
-class Erase:
-    """Destroy every version of a secret, deleted or not, and free its name."""
-
-    environment: EnvironmentField
-    name: SecretNameField
-    type: Literal["erase"] = "erase"
-
-
 def _described(secret: Secret, command: Put | Describe) -> Secret:
     changes = {
         field: value
@@ -205,9 +231,9 @@ def next_version(secrets: Secrets, environment: Environment, name: SecretName, f
 
 
 def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed:
-    """Refusals: ``secret-deleted``, ``stale-version``, ``too-many-versions``."""
+    """Refusals: ``secret-deleted``, ``rotation-in-progress``, ``stale-version``, ``too-many-versions``."""
     secret = secrets.find(command.environment, command.name)
-    version = Version(by=by, created_at=at, digest=command.digest, epoch=command.epoch, number=command.version)
+    version = new_version(at, by, command)
     effects = (KeepRecord(command.secret, command.version, command.digest),)
     if secret is None:
         if command.version != 1 or command.secret in secrets.by_id:
@@ -215,6 +241,7 @@ def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed
         made = Secret(
             created_at=at,
             current=1,
+            current_since=at,
             environment=command.environment,
             id=command.secret,
             name=command.name,
@@ -223,12 +250,47 @@ def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed
         return Success((secrets.keep(_described(made, command)), effects))
     if secret.deleted_at is not None:
         return Failure(SECRET_DELETED)
+    if secret.rotation is not None:
+        return Failure(ROTATION_IN_PROGRESS)
+    return follows(secret, command).map(
+        lambda _: (secrets.keep(_described(_with(secret, version).promoted(version.number, at), command)), effects)
+    )
+
+
+def _with(secret: Secret, version: Version) -> Secret:
+    return attrs.evolve(secret, versions=(*secret.versions, version))
+
+
+class _Sealed(Protocol):
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def expires_at(self) -> int | None: ...
+    @property
+    def secret(self) -> SecretId: ...
+    @property
+    def version(self) -> int: ...
+
+
+def new_version(at: int, by: PersonNameField, command: _Sealed) -> Version:
+    """The version that a command with a sealed record makes."""
+    return Version(
+        by=by,
+        created_at=at,
+        digest=command.digest,
+        epoch=command.epoch,
+        expires_at=command.expires_at,
+        number=command.version,
+    )
+
+
+def follows(secret: Secret, command: _Sealed) -> Result[Secret, Refusal]:
+    """The secret, if the command's version is its next. Refusals: ``stale-version``, ``too-many-versions``."""
     if secret.id != command.secret or command.version != len(secret.versions) + 1:
         return Failure(STALE_VERSION)
-    if len(secret.versions) >= VERSION_LIMIT:
-        return Failure(TOO_MANY_VERSIONS)
-    moved = attrs.evolve(secret, versions=(*secret.versions, version), current=command.version, previous=secret.current)
-    return Success((secrets.keep(_described(moved, command)), effects))
+    return Failure(TOO_MANY_VERSIONS) if len(secret.versions) >= VERSION_LIMIT else Success(secret)
 
 
 def describe(secrets: Secrets, command: Describe) -> Changed:
@@ -246,61 +308,32 @@ def readable(secret: Secret, number: int | None) -> Result[Version, Refusal]:
     return Success(version) if version.destroyed_at is None else Failure(VERSION_DESTROYED)
 
 
-def rollback(secrets: Secrets, command: Rollback) -> Changed:
-    """Refusals: ``no-secret``, ``secret-deleted``, ``no-version``, ``version-destroyed``, ``version-current``."""
+def answering(secret: Secret, label: Label, at: int) -> Result[Version, Refusal]:
+    """The version that answers to ``label`` under a lease at ``at``. Refusals: ``no-previous``, those of reading."""
+    if label == "current":
+        return readable(secret, None)
+    if secret.previous is None or secret.previous_until is None or at >= secret.previous_until:
+        return Failure(NO_PREVIOUS)
+    return readable(secret, secret.previous)
+
+
+def rollback(secrets: Secrets, at: int, command: Rollback) -> Changed:
+    """What was current until now was a mistake: as the previous version it does not answer.
+
+    Refusals: ``no-secret``, ``secret-deleted``, ``rotation-in-progress``, ``no-version``, ``version-destroyed``,
+    ``version-current``.
+    """
 
     def moved(secret: Secret) -> Changed:
+        if secret.rotation is not None:
+            return Failure(ROTATION_IN_PROGRESS)
         if command.to == secret.current:
             return Failure(VERSION_CURRENT)
         return readable(secret, command.to).map(
             lambda version: (
-                secrets.keep(attrs.evolve(secret, current=version.number, previous=secret.current)),
+                secrets.keep(attrs.evolve(secret.promoted(version.number, at), previous_until=None)),
                 (),
             )
         )
 
     return secrets.live(command.environment, command.name).bind(moved)
-
-
-def destroy(secrets: Secrets, at: int, command: Destroy) -> Changed:
-    """Refusals: ``no-secret``, ``no-version``, ``version-destroyed``, ``version-current``."""
-    secret = secrets.find(command.environment, command.name)
-    if secret is None:
-        return Failure(NO_SECRET)
-    if command.version == secret.current:
-        return Failure(VERSION_CURRENT)
-
-    def gone(version: Version) -> tuple[Secrets, tuple[Effect, ...]]:
-        versions = tuple(attrs.evolve(v, destroyed_at=at) if v is version else v for v in secret.versions)
-        previous = None if secret.previous == version.number else secret.previous
-        kept = secrets.keep(attrs.evolve(secret, versions=versions, previous=previous))
-        return kept, (EraseRecord(secret.id, version.number),)
-
-    return readable(secret, command.version).map(gone)
-
-
-def delete(secrets: Secrets, at: int, command: Delete) -> Changed:
-    """Refusals: ``no-secret``, ``secret-deleted``."""
-    return secrets.live(command.environment, command.name).map(
-        lambda secret: (secrets.keep(attrs.evolve(secret, deleted_at=at)), ())
-    )
-
-
-def undelete(secrets: Secrets, command: Undelete) -> Changed:
-    """Refusals: ``no-secret``, ``not-deleted``."""
-    secret = secrets.find(command.environment, command.name)
-    if secret is None:
-        return Failure(NO_SECRET)
-    if secret.deleted_at is None:
-        return Failure(NOT_DELETED)
-    return Success((secrets.keep(attrs.evolve(secret, deleted_at=None)), ()))
-
-
-def erase(secrets: Secrets, command: Erase) -> Changed:
-    """Refusals: ``no-secret``."""
-    secret = secrets.find(command.environment, command.name)
-    if secret is None:
-        return Failure(NO_SECRET)
-    effects = tuple(EraseRecord(secret.id, v.number) for v in secret.versions if v.destroyed_at is None)
-    key = (secret.environment, secret.name)
-    return Success((Secrets(secrets.by_id.delete(secret.id), secrets.ids.delete(key)), effects))

@@ -13,10 +13,11 @@ from ironsecrets import agents as agency
 from ironsecrets import epochs as keying
 from ironsecrets import grants as granting
 from ironsecrets import leases as leasing
-from ironsecrets import reading
+from ironsecrets import reading, removal
+from ironsecrets import rotation as rotating
 from ironsecrets import secrets as keeping
 from ironsecrets import slots as unlocking
-from ironsecrets.effects import Effect, EraseRecord
+from ironsecrets.effects import Effect, EraseRecord, KeepRecord
 from ironsecrets.header import SlotKind
 from ironsecrets.identifiers import DigestField, RequestId, SlotIdField, VaultIdField
 from ironsecrets.principals import NOT_PERMITTED, Agent, Operator, Principal, may_ask
@@ -42,10 +43,10 @@ SecretCommand = (
     keeping.Put
     | keeping.Describe
     | keeping.Rollback
-    | keeping.Destroy
-    | keeping.Delete
-    | keeping.Undelete
-    | keeping.Erase
+    | removal.Destroy
+    | removal.Delete
+    | removal.Undelete
+    | removal.Erase
 )
 ReadCommand = reading.RevealValue | reading.MaskValue | reading.ListEntries
 AgentCommand = agency.Enroll | agency.Suspend | agency.Resume | agency.Remove
@@ -53,7 +54,18 @@ GrantCommand = granting.IssueGrant | granting.Revoke | granting.RevokeAgent | gr
 LeaseCommand = leasing.OpenLease | leasing.Renew | leasing.Release | leasing.RevokeLease
 EpochCommand = keying.OpenEpoch | keying.Rewrap | keying.RetireEpoch | keying.SetKeyPolicy
 SlotCommand = unlocking.SlotCommand
-Command = Create | SecretCommand | ReadCommand | AgentCommand | GrantCommand | LeaseCommand | EpochCommand | SlotCommand
+RotationCommand = rotating.RotationCommand
+Command = (
+    Create
+    | SecretCommand
+    | RotationCommand
+    | ReadCommand
+    | AgentCommand
+    | GrantCommand
+    | LeaseCommand
+    | EpochCommand
+    | SlotCommand
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,12 +103,24 @@ def apply(state: VaultState, request: Request) -> Applied:
             keeping.Put()
             | keeping.Describe()
             | keeping.Rollback()
-            | keeping.Destroy()
-            | keeping.Delete()
-            | keeping.Undelete()
-            | keeping.Erase()
+            | removal.Destroy()
+            | removal.Delete()
+            | removal.Undelete()
+            | removal.Erase()
         ):
             return _secret(state, at, principal, command)
+        case (
+            rotating.SetRotation()
+            | rotating.ClearRotation()
+            | rotating.StartRotation()
+            | rotating.CreatePending()
+            | rotating.MarkSet()
+            | rotating.MarkTested()
+            | rotating.FinishRotation()
+            | rotating.FailRotation()
+            | rotating.AbortRotation()
+        ):
+            return _rotation(state, at, principal, command)
         case reading.RevealValue() | reading.MaskValue():
             return reading.read(state.secrets, command).map(lambda effects: Transition(state, effects))
         case reading.ListEntries():
@@ -143,10 +167,25 @@ def _create(state: VaultState, at: int, command: Create) -> Applied:
     )
 
 
+def _kept(state: VaultState, changed: tuple[keeping.Secrets, tuple[Effect, ...]]) -> Transition:
+    """With other secrets, and the epochs' counts of what is wrapped under them kept true."""
+    epochs = keying.released(state.epochs, _erased_epochs(state, changed[1]))
+    if any(isinstance(effect, KeepRecord) for effect in changed[1]):
+        epochs = keying.wrapped(epochs)
+    return Transition(attrs.evolve(state, secrets=changed[0], epochs=epochs), changed[1])
+
+
+def _rotation(state: VaultState, at: int, principal: Principal, command: RotationCommand) -> Applied:
+    if not isinstance(principal, Operator):
+        return Failure(NOT_PERMITTED)
+    if isinstance(command, rotating.CreatePending) and command.epoch != state.epoch():
+        return Failure(keeping.STALE_EPOCH)
+    return rotating.change(state.secrets, at, principal.name, command).map(lambda changed: _kept(state, changed))
+
+
 def _secret(state: VaultState, at: int, principal: Principal, command: SecretCommand) -> Applied:
     def kept(changed: tuple[keeping.Secrets, tuple[Effect, ...]]) -> Transition:
-        epochs = keying.released(state.epochs, _erased_epochs(state, changed[1]))
-        return Transition(attrs.evolve(state, secrets=changed[0], epochs=epochs), changed[1])
+        return _kept(state, changed)
 
     secrets = state.secrets
     match command:
@@ -155,15 +194,15 @@ def _secret(state: VaultState, at: int, principal: Principal, command: SecretCom
         case keeping.Describe():
             return keeping.describe(secrets, command).map(kept)
         case keeping.Rollback():
-            return keeping.rollback(secrets, command).map(kept)
-        case keeping.Destroy():
-            return keeping.destroy(secrets, at, command).map(kept)
-        case keeping.Delete():
-            return keeping.delete(secrets, at, command).map(kept)
-        case keeping.Undelete():
-            return keeping.undelete(secrets, command).map(kept)
-        case keeping.Erase():
-            return keeping.erase(secrets, command).map(kept)
+            return keeping.rollback(secrets, at, command).map(kept)
+        case removal.Destroy():
+            return removal.destroy(secrets, at, command).map(kept)
+        case removal.Delete():
+            return removal.delete(secrets, at, command).map(kept)
+        case removal.Undelete():
+            return removal.undelete(secrets, command).map(kept)
+        case removal.Erase():
+            return removal.erase(secrets, command).map(kept)
         case _:
             assert_never(command)
 
@@ -181,10 +220,7 @@ def _put(state: VaultState, at: int, principal: Principal, command: keeping.Put)
         return Failure(NOT_PERMITTED)
     if command.epoch != state.epoch():
         return Failure(keeping.STALE_EPOCH)
-    wrapped = keying.wrapped(state.epochs)
-    return keeping.put(state.secrets, at, principal.name, command).map(
-        lambda changed: Transition(attrs.evolve(state, secrets=changed[0], epochs=wrapped), changed[1])
-    )
+    return keeping.put(state.secrets, at, principal.name, command).map(lambda changed: _kept(state, changed))
 
 
 def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:

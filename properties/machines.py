@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from returns.result import Failure, Success
@@ -11,14 +12,26 @@ from interpreters.outcome import Ask, Outcome
 from interpreters.store import Store
 from interpreters.vault import Vault
 from ironsecrets.agents import Enroll, Remove, Resume, Suspend
-from ironsecrets.drafts import NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.drafts import NewGrant, NewLease, NewPending, NewRotation, NewToken, NewVersion
 from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
-from ironsecrets.identifiers import AgentId, GrantId, LeaseId, TokenId
+from ironsecrets.identifiers import AgentId, GrantId, LeaseId, RotatorName, TokenId
 from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
+from ironsecrets.removal import Delete, Destroy, Erase, Undelete
 from ironsecrets.replay import replay
-from ironsecrets.secrets import Delete, Destroy, Erase, Rollback, Undelete
+from ironsecrets.rotation import (
+    AbortRotation,
+    ClearRotation,
+    FailRotation,
+    FinishRotation,
+    MarkSet,
+    MarkTested,
+    SetRotation,
+    StartRotation,
+)
+from ironsecrets.schedules import RotationPolicy
+from ironsecrets.secrets import Rollback
 from ironsecrets.sensitive import Sensitive
 from properties import strategies as s
 from properties.model import Grant, Lease, Model, covers
@@ -58,7 +71,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     @rule(name=s.names, environment=mostly_one, value=s.values)
     def put(self, name: Any, environment: Any, value: bytes) -> None:
-        verdict = self.model.put((environment, name), value)
+        verdict = self.model.put((environment, name), value, self.clock.time)
         self.ask(NewVersion(name=name, environment=environment, value=Sensitive(value)), verdict)
 
     @rule(name=s.names, environment=mostly_one, version=st.none() | numbers)
@@ -77,7 +90,7 @@ class VaultMachine(RuleBasedStateMachine):
             asked = MaskValue(name=name, environment=environment, version=version)
             self.ask(asked, self.model.read(where, version), s.VIEWER)
         elif kind == "rollback":
-            verdict = self.model.rollback(where, version)
+            verdict = self.model.rollback(where, version, self.clock.time)
             self.ask(Rollback(name=name, environment=environment, to=version), verdict)
         else:
             verdict = self.model.destroy(where, version)
@@ -87,6 +100,67 @@ class VaultMachine(RuleBasedStateMachine):
     def whole(self, name: Any, environment: Any, kind: str) -> None:
         command = {"delete": Delete, "undelete": Undelete, "erase": Erase}[kind](name=name, environment=environment)
         self.ask(command, getattr(self.model, kind)((environment, name)))
+
+    @rule(name=s.names, environment=mostly_one, policy=st.none() | s.policies)
+    def policy(self, name: Any, environment: Any, policy: RotationPolicy | None) -> None:
+        where = (environment, name)
+        if policy is None:
+            self.ask(ClearRotation(name=name, environment=environment), self.model.clear_policy(where))
+            return
+        # What makes a policy is the business of a law of its own; here it makes sense.
+        good = attrs.evolve(policy, every=s.SPANS[-1], alphabet="0123456789abcdef", length=32)
+        verdict = self.model.policy(
+            where, overlap=good.overlap, keeps=good.on_failure == "keep", destroys=good.destroy_previous
+        )
+        self.ask(SetRotation(name=name, environment=environment, policy=good), verdict)
+
+    @rule(
+        which=pick,
+        steps=st.lists(
+            st.sampled_from(["next"] * 12 + ["fail", "abort", "start", "create", "set", "test", "finish", "other"]),
+            min_size=1,
+            max_size=6,
+        ),
+        value=s.values,
+        restored=st.booleans(),
+    )
+    def rotate(self, which: int, steps: list[str], value: bytes, restored: bool) -> None:
+        """A rotation goes on where it was, mostly by its steps in order, and now and then otherwise."""
+        known = sorted(self.model.secrets) or [(s.ENVIRONMENTS[0], s.NAMES[0])]
+        where = known[which % len(known)]
+        for step in steps:
+            self.one_rotation_step(where, step, value, restored)
+
+    def one_rotation_step(self, where: Any, step: str, value: bytes, restored: bool) -> None:
+        environment, name = where
+        secret = self.model.secrets.get(where)
+        begun = secret is not None and secret.rotation is not None
+        upcoming = ["create", "set", "test", "finish"][len(secret.steps)] if secret is not None and begun else "start"
+        key: Any = "rt_" + "0" * 16
+        if secret is not None and secret.rotation is not None and step != "other":
+            key = secret.rotation
+        asked: dict[str, Any] = {"name": name, "environment": environment}
+        doing = upcoming if step in ("next", "other") else step
+        if doing == "start":
+            verdict = self.model.start(where, "pending")
+            outcome = self.ask(NewRotation(**asked, rotator=RotatorName("vendor")), verdict)
+            if outcome is not None and isinstance(outcome.command, StartRotation):
+                self.model.secrets[where].rotation = outcome.command.rotation
+            return
+        asked["rotation"] = key
+        now = self.clock.time
+        if doing == "fail":
+            verdict = self.model.fail(where, key, upcoming if begun else "create", restored)
+            at: Any = upcoming if begun else "create"
+            self.ask(FailRotation(**asked, reason="failed", restored=restored, step=at), verdict)
+        elif doing == "abort":
+            self.ask(AbortRotation(**asked), self.model.abort(where, key))
+        elif doing == "create":
+            verdict = self.model.step(where, key, doing, now, value)
+            self.ask(NewPending(**asked, value=Sensitive(value)), verdict)
+        else:
+            kind = {"set": MarkSet, "test": MarkTested, "finish": FinishRotation}[doing]
+            self.ask(kind(**asked), self.model.step(where, key, doing, now))
 
     @rule(agent=s.agents, replace=st.booleans())
     def enroll(self, agent: Any, replace: bool) -> None:
@@ -169,21 +243,22 @@ class VaultMachine(RuleBasedStateMachine):
                 data.draw(st.none() | numbers),
             )
 
-    @rule(who=pick, name=s.names, environment=mostly_one, ttl=ttls)
-    def lease(self, who: int, name: Any, environment: Any, ttl: int | None) -> None:
+    @rule(who=pick, name=s.names, environment=mostly_one, ttl=ttls, label=s.labels)
+    def lease(self, who: int, name: Any, environment: Any, ttl: int | None, label: Any) -> None:
         agent, token = self.tokens[who % len(self.tokens)]
-        self.open_lease(agent, token, (environment, name), ttl)
+        self.open_lease(agent, token, (environment, name), ttl, label)
 
     @rule(
         which=pick,
         name=pick,
         ttl=st.none() | ttls,
+        label=s.labels,
         then=st.lists(st.sampled_from(["half", "half", "end", "past", "use", "renew", "renew", "suspend"]), max_size=4),
     )
-    def main_line(self, which: int, name: int, ttl: int | None, then: list[str]) -> None:
+    def main_line(self, which: int, name: int, ttl: int | None, label: Any, then: list[str]) -> None:
         """What agents really do: lease under a grant a secret that is there, use it, renew it, until it ends."""
         before = set(self.model.leases)
-        self.lease_under_a_grant(which, name, ttl)
+        self.lease_under_a_grant(which, name, ttl, label)
         for key in set(self.model.leases) - before:
             for what in then:
                 lease = self.model.leases.get(key)
@@ -210,7 +285,7 @@ class VaultMachine(RuleBasedStateMachine):
             ttl = grant.maximum if grant is not None and longest else None
             self.use_or_renew(lease.agent, None, LeaseId(key), ttl, what)
 
-    def lease_under_a_grant(self, which: int, name: int, ttl: int | None) -> None:
+    def lease_under_a_grant(self, which: int, name: int, ttl: int | None, label: Any) -> None:
         """With a secret put and a grant issued first, where there is none."""
         if not self.model.grants:
             default, maximum = sorted((s.SPANS[which % len(s.SPANS)], s.SPANS[name % len(s.SPANS)]))
@@ -226,21 +301,21 @@ class VaultMachine(RuleBasedStateMachine):
         where = fitting[name % len(fitting)] if fitting else (grant.environment, s.NAMES[name % len(s.NAMES)])
         if not fitting:
             self.put(where[1], where[0], b"put for the lease")
-        self.open_lease(grant.agent, None, where, ttl)
+        self.open_lease(grant.agent, None, where, ttl, label)
 
-    def open_lease(self, agent: str, token: str | None, where: tuple[Any, Any], ttl: int | None) -> None:
+    def open_lease(self, agent: str, token: str | None, where: tuple[Any, Any], ttl: int | None, label: Any) -> None:
         environment, name = where
-        allowed = self.model.may_lease(self.clock.time, agent, token, where, ttl)
+        allowed = self.model.may_lease(self.clock.time, agent, token, where, ttl, label)
         expected = allowed if isinstance(allowed, str) else "applied"
         principal = Agent(AgentId(agent), None if token is None else TokenId(token))
-        outcome = self.ask(NewLease(name=name, environment=environment, ttl=ttl), expected, principal)
+        outcome = self.ask(NewLease(name=name, environment=environment, ttl=ttl, label=label), expected, principal)
         if outcome is not None and isinstance(outcome.command, OpenLease):
             grant = self.vaults[0].state.leases.by_id[outcome.command.lease].grant
             assert grant in allowed, "a lease under a grant that did not allow it"
-            self.model.lease(outcome.command.lease, self.clock.time, agent, grant, where, ttl)
-            secret = self.model.secrets[where]
+            self.model.lease(outcome.command.lease, self.clock.time, agent, grant, where, ttl, label)
             assert outcome.disclosed is not None
-            assert outcome.disclosed.bytes() == secret.values[secret.current - 1]
+            answer = self.model.answer(self.model.secrets[where], label, self.clock.time)
+            assert outcome.disclosed.bytes() == answer
 
     def some_lease(self, which: int) -> LeaseId:
         known = sorted(self.model.leases)
@@ -299,6 +374,7 @@ class VaultMachine(RuleBasedStateMachine):
     def time_passes_to_an_end(self, which: int, off: int) -> None:
         """To just before, at, or just after the moment when something ends."""
         ends = [lease.ends for lease in self.model.leases.values()]
+        ends += [secret.previous_ends for secret in self.model.secrets.values() if secret.previous is not None]
         ends += [grant.ends for grant in self.model.grants.values() if grant.ends is not None]
         ahead = sorted(end for end in ends if end + off >= self.clock.time)
         if ahead:
@@ -314,6 +390,16 @@ class VaultMachine(RuleBasedStateMachine):
     @rule()
     def snapshot(self) -> None:
         self.vaults[0].snapshot()
+
+    @invariant()
+    def every_secret_has_one_current_value(self) -> None:
+        """A reader never sees no value; a pending version stands in a rotation, and nowhere else."""
+        for secret in self.vaults[0].state.secrets.by_id.values():
+            labels = [secret.label(version.number) for version in secret.versions]
+            assert labels.count("current") == 1
+            assert secret.versions[secret.current - 1].destroyed_at is None
+            assert labels.count("pending") == (secret.rotation is not None and secret.rotation.step != "start")
+            assert secret.pending is None or secret.versions[secret.pending - 1].destroyed_at is None
 
     @invariant()
     def all_processes_agree(self) -> None:

@@ -26,6 +26,25 @@ class Secret:
     values: list[bytes | None]
     current: int = 1
     deleted: bool = False
+    previous: int | None = None
+    previous_ends: int = 0
+    overlap: int = 0
+    keeps: bool = False
+    destroys: bool = False
+    has_policy: bool = False
+    rotation: str | None = None
+    steps: list[str] = attrs.field(factory=list[str])
+    pending: int | None = None
+
+    def move(self, to: int, now: int, overlap: int) -> None:
+        """The label ``current`` moves."""
+        self.previous, self.current, self.previous_ends = self.current, to, now + overlap
+
+    def give_up(self) -> None:
+        """A rotation ends without a new value."""
+        if self.pending is not None:
+            self.values[self.pending - 1] = None
+        self.rotation, self.steps, self.pending = None, [], None
 
 
 @attrs.define
@@ -54,6 +73,7 @@ class Lease:
     where: Where
     opened: int
     ends: int
+    label: str = "current"
 
 
 @attrs.define
@@ -75,15 +95,17 @@ class Model:
             return "no-version"
         return "version-destroyed" if secret.values[number - 1] is None else "applied"
 
-    def put(self, where: Where, value: bytes) -> str:
+    def put(self, where: Where, value: bytes, now: int) -> str:
         if where not in self.secrets:
             self.secrets[where] = Secret([value])
             return "applied"
         secret = self.secrets[where]
         if secret.deleted:
             return "secret-deleted"
+        if secret.rotation is not None:
+            return "rotation-in-progress"
         secret.values.append(value)
-        secret.current = len(secret.values)
+        secret.move(len(secret.values), now, secret.overlap)
         return "applied"
 
     def read(self, where: Where, number: int | None) -> str:
@@ -93,14 +115,16 @@ class Model:
         secret = self.secrets[where]
         return self._version(secret, secret.current if number is None else number)
 
-    def rollback(self, where: Where, to: int) -> str:
+    def rollback(self, where: Where, to: int, now: int) -> str:
         verdict = self._live(where)
+        if verdict == "applied" and self.secrets[where].rotation is not None:
+            return "rotation-in-progress"
         if verdict == "applied" and self.secrets[where].current == to:
             return "version-current"
         if verdict == "applied":
             verdict = self._version(self.secrets[where], to)
         if verdict == "applied":
-            self.secrets[where].current = to
+            self.secrets[where].move(to, now, 0)
         return verdict
 
     def destroy(self, where: Where, number: int) -> str:
@@ -109,10 +133,90 @@ class Model:
         secret = self.secrets[where]
         if secret.current == number:
             return "version-current"
+        if secret.pending == number:
+            return "version-pending"
         verdict = self._version(secret, number)
         if verdict == "applied":
             secret.values[number - 1] = None
         return verdict
+
+    def policy(self, where: Where, *, overlap: int, keeps: bool, destroys: bool) -> str:
+        verdict = self._live(where)
+        if verdict == "applied":
+            secret = self.secrets[where]
+            secret.has_policy, secret.overlap, secret.keeps, secret.destroys = True, overlap, keeps, destroys
+        return verdict
+
+    def clear_policy(self, where: Where) -> str:
+        verdict = self._live(where)
+        if verdict != "applied":
+            return verdict
+        secret = self.secrets[where]
+        had, secret.has_policy = secret.has_policy, False
+        secret.overlap, secret.keeps, secret.destroys = 0, False, False
+        return "applied" if had else "no-policy"
+
+    def start(self, where: Where, key: str) -> str:
+        verdict = self._live(where)
+        if verdict == "applied" and self.secrets[where].rotation is not None:
+            return "rotation-in-progress"
+        if verdict == "applied":
+            self.secrets[where].rotation = key
+        return verdict
+
+    def step(self, where: Where, key: str, step: str, now: int, value: bytes = b"") -> str:
+        """One of create, set, test, finish, in that order and no other."""
+        verdict = self._live(where)
+        if verdict != "applied":
+            return verdict
+        secret = self.secrets[where]
+        if secret.rotation is None or secret.rotation != key:
+            return "no-rotation"
+        if [*secret.steps, step] != ["create", "set", "test", "finish"][: len(secret.steps) + 1]:
+            return "wrong-step"
+        secret.steps.append(step)
+        if step == "create":
+            secret.values.append(value)
+            secret.pending = len(secret.values)
+        if step == "finish":
+            pending = secret.pending or 0
+            if secret.destroys and secret.previous is not None:
+                secret.values[secret.previous - 1] = None
+            secret.move(pending, now, secret.overlap)
+            secret.pending = None
+            secret.give_up()
+        return "applied"
+
+    def fail(self, where: Where, key: str, step: str, restored: bool) -> str:
+        verdict = self._live(where)
+        if verdict != "applied":
+            return verdict
+        secret = self.secrets[where]
+        if secret.rotation is None or secret.rotation != key:
+            return "no-rotation"
+        if step != ["create", "set", "test", "finish"][len(secret.steps)]:
+            return "wrong-step"
+        if restored and not secret.keeps:
+            secret.give_up()
+        return "applied"
+
+    def abort(self, where: Where, key: str) -> str:
+        verdict = self._live(where)
+        if verdict != "applied":
+            return verdict
+        secret = self.secrets[where]
+        if secret.rotation is None or secret.rotation != key:
+            return "no-rotation"
+        secret.give_up()
+        return "applied"
+
+    def answer(self, secret: Secret, label: str, now: int) -> str | bytes:
+        """The value that a label has now, or the refusal."""
+        number = secret.current if label == "current" else secret.previous
+        if label == "previous" and (number is None or now >= secret.previous_ends):
+            return "no-previous"
+        value: Any = secret.values[(number or 0) - 1]
+        return "no-previous" if value is None else value
 
     def delete(self, where: Where) -> str:
         verdict = self._live(where)
@@ -196,7 +300,9 @@ class Model:
             return "token-revoked"
         return "agent-suspended" if self.agents[agent].suspended else "applied"
 
-    def may_lease(self, now: int, agent: str, token: str | None, where: Where, ttl: int | None) -> set[str] | str:
+    def may_lease(
+        self, now: int, agent: str, token: str | None, where: Where, ttl: int | None, label: str = "current"
+    ) -> set[str] | str:
         """The grants that allow it, or the refusal."""
         verdict = self._admits(agent, token)
         if verdict != "applied":
@@ -218,18 +324,30 @@ class Model:
             if not found:
                 return refusal
         verdict = self._live(where)
+        if verdict == "applied":
+            answer = self.answer(self.secrets[where], label, now)
+            verdict = answer if isinstance(answer, str) else "applied"
         return enough if verdict == "applied" else verdict
 
-    def lease(self, key: str, now: int, agent: str, grant: str, where: Where, ttl: int | None) -> None:
+    def lease(
+        self, key: str, now: int, agent: str, grant: str, where: Where, ttl: int | None, label: str = "current"
+    ) -> None:
         """Take over the lease that was opened under ``grant``, which :meth:`may_lease` allowed."""
         under = self.grants[grant]
         under.used += 1
         ends = now + (under.default if ttl is None else ttl)
         ends = ends if under.ends is None else min(ends, under.ends)
-        self.leases[key] = Lease(agent, grant, self.secrets[where], where, now, ends)
+        self.leases[key] = Lease(agent, grant, self.secrets[where], where, now, ends, label)
 
     def use(self, now: int, agent: str, token: str | None, key: str) -> str | bytes:
         """The value a lease gives now, or the refusal."""
+        verdict = self._usable(now, agent, token, key)
+        if verdict != "applied":
+            return verdict
+        lease = self.leases[key]
+        return self.answer(lease.secret, lease.label, now)
+
+    def _usable(self, now: int, agent: str, token: str | None, key: str) -> str:
         verdict = self._admits(agent, token)
         if verdict != "applied":
             return verdict
@@ -244,13 +362,12 @@ class Model:
             return "no-secret"
         if lease.secret.deleted:
             return "secret-deleted"
-        value: Any = lease.secret.values[lease.secret.current - 1]
-        return value
+        return "applied"
 
     def renew(self, now: int, agent: str, token: str | None, key: str, ttl: int | None) -> str:
-        used = self.use(now, agent, token, key)
-        if isinstance(used, str):
-            return used
+        verdict = self._usable(now, agent, token, key)
+        if verdict != "applied":
+            return verdict
         lease = self.leases[key]
         grant = self.grants[lease.grant]
         if ttl is not None and ttl > grant.maximum:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ironsecrets.agents import Enroll, Remove, Resume, Suspend
 from ironsecrets.audit import COMMANDS
-from ironsecrets.drafts import Draft, NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.drafts import Draft, NewGrant, NewLease, NewPending, NewRotation, NewToken, NewVersion
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap, SetKeyPolicy
 from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.header import SlotKind
@@ -18,6 +18,8 @@ from ironsecrets.identifiers import (
     LeaseId,
     PersonName,
     RequestId,
+    RotationId,
+    RotatorName,
     SecretId,
     SecretName,
     Selector,
@@ -28,7 +30,20 @@ from ironsecrets.identifiers import (
 from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
 from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
-from ironsecrets.secrets import Delete, Describe, Destroy, Erase, Put, Rollback, Undelete
+from ironsecrets.removal import Delete, Destroy, Erase, Undelete
+from ironsecrets.rotation import (
+    AbortRotation,
+    ClearRotation,
+    CreatePending,
+    FailRotation,
+    FinishRotation,
+    MarkSet,
+    MarkTested,
+    SetRotation,
+    StartRotation,
+)
+from ironsecrets.schedules import ALPHABETS, RotationPolicy
+from ironsecrets.secrets import Describe, Put, Rollback
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.vault import Command, Create, Request
@@ -66,6 +81,8 @@ secret_ids = _some_id.map(lambda n: SecretId(f"{n:032x}"))
 grant_ids = _some_id.map(lambda n: GrantId(f"gr_{n:016x}"))
 lease_ids = _some_id.map(lambda n: LeaseId(f"ls_{n:032x}"))
 token_ids = _some_id.map(lambda n: TokenId(f"{n:016x}"))
+rotation_ids = _some_id.map(lambda n: RotationId(f"rt_{n:016x}"))
+rotators = st.sampled_from([RotatorName(n) for n in ("manual", "generated", "vendor")])
 slot_ids = _some_id.map(lambda n: SlotId(f"{n:016x}"))
 slot_kinds: st.SearchStrategy[SlotKind] = st.sampled_from(["passphrase", "master-key", "recovery-key"])
 request_ids = _hex16.map(lambda h: RequestId("rq_" + h))
@@ -78,10 +95,32 @@ _metadata: dict[str, Any] = {
     "variable": st.none() | st.sampled_from(["OPENAI_API_KEY", "_K"]),
 }
 
+labels = st.sampled_from(["current", "current", "previous"])
+policies = st.builds(
+    RotationPolicy,
+    alphabet=st.sampled_from([*ALPHABETS.values(), "ab", "aa"]),
+    before_expiry=st.none() | spans,
+    cron=st.none() | st.sampled_from(["0 3 * * 0", "*/5 * * * *", "0 0 L * MON#1"]),
+    destroy_previous=st.booleans(),
+    every=st.none() | spans,
+    length=st.sampled_from([1, 16, 64, 4096]),
+    on_failure=st.sampled_from(["abort", "keep"]),
+    overlap=st.just(0) | spans,
+    rotator=rotators,
+)
+_rotation: dict[str, Any] = {**_where, "rotation": rotation_ids}
+
 BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "create": st.builds(Create, header=digests, kind=slot_kinds, slot=slot_ids, vault=_hex16.map(VaultId)),
     "put": st.builds(
-        Put, **_where, **_metadata, digest=digests, epoch=st.integers(1, 2), secret=secret_ids, version=_few
+        Put,
+        **_where,
+        **_metadata,
+        digest=digests,
+        epoch=st.integers(1, 2),
+        expires_at=st.none() | times,
+        secret=secret_ids,
+        version=_few,
     ),
     "describe": st.builds(Describe, **_where, **_metadata),
     "rollback": st.builds(Rollback, **_where, to=_few),
@@ -89,6 +128,29 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "delete": st.builds(Delete, **_where),
     "undelete": st.builds(Undelete, **_where),
     "erase": st.builds(Erase, **_where),
+    "set-rotation": st.builds(SetRotation, **_where, policy=policies),
+    "clear-rotation": st.builds(ClearRotation, **_where),
+    "rotation-start": st.builds(StartRotation, **_rotation, rotator=rotators),
+    "rotation-create": st.builds(
+        CreatePending,
+        **_rotation,
+        digest=digests,
+        epoch=st.integers(1, 2),
+        expires_at=st.none() | times,
+        secret=secret_ids,
+        version=_few,
+    ),
+    "rotation-set": st.builds(MarkSet, **_rotation),
+    "rotation-test": st.builds(MarkTested, **_rotation),
+    "rotation-finish": st.builds(FinishRotation, **_rotation),
+    "rotation-fail": st.builds(
+        FailRotation,
+        **_rotation,
+        reason=st.sampled_from(["failed", "timed-out", "bad-output", "no-rotator"]),
+        restored=st.booleans(),
+        step=st.sampled_from(["create", "set", "test", "finish"]),
+    ),
+    "rotation-abort": st.builds(AbortRotation, **_rotation),
     "reveal": st.builds(RevealValue, **_where, version=st.none() | _few),
     "mask": st.builds(MaskValue, **_where, version=st.none() | _few),
     "list": st.builds(
@@ -115,7 +177,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "revoke": st.builds(Revoke, grant=grant_ids),
     "revoke-agent": st.builds(RevokeAgent, agent=agents),
     "revoke-all": st.builds(RevokeAll),
-    "lease": st.builds(OpenLease, **_where, lease=lease_ids, ttl=st.none() | spans),
+    "lease": st.builds(OpenLease, **_where, label=labels, lease=lease_ids, ttl=st.none() | spans),
     "renew": st.builds(Renew, lease=lease_ids, ttl=st.none() | spans),
     "release": st.builds(Release, lease=lease_ids),
     "revoke-lease": st.builds(RevokeLease, lease=lease_ids),
@@ -148,7 +210,9 @@ drafts: st.SearchStrategy[Draft] = st.one_of(
         expires_in=st.none() | spans,
         uses=st.none() | _few,
     ),
-    st.builds(NewLease, **_where, ttl=st.none() | spans),
+    st.builds(NewLease, **_where, label=labels, ttl=st.none() | spans),
+    st.builds(NewRotation, **_where, rotator=rotators),
+    st.builds(NewPending, **_rotation, value=values.map(Sensitive)),
 )
 principals: st.SearchStrategy[Principal] = st.one_of(
     st.just(OPERATOR), st.just(VIEWER), st.builds(Agent, agents, st.none() | token_ids)
