@@ -1,5 +1,6 @@
 """Between the core's values and what callers in Python expect."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -9,6 +10,8 @@ from ironsecrets.errors import Refused
 from ironsecrets.refusals import Refusal
 
 MICROSECOND = timedelta(microseconds=1)
+LONGEST_DAYS = 36500
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _T = TypeVar("_T")
 
 
@@ -26,6 +29,15 @@ def accepted(result: Result[_T, Refusal], about: str = "") -> _T:
 def moment(micros: int) -> datetime:
     """A time of the log as an aware datetime in UTC."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def parse_span(text: str) -> timedelta | None:
+    """A length of time as people write it: ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``; None where it is none."""
+    matched = re.fullmatch(r"([1-9][0-9]{0,9})([smhdw])", text)
+    if matched is None:
+        return None
+    seconds = int(matched[1]) * _UNITS[matched[2]]
+    return timedelta(seconds=seconds) if seconds <= LONGEST_DAYS * 86400 else None
 
 
 def micros(span: timedelta | None) -> int | None:

@@ -13,6 +13,7 @@ from interpreters.engine import Engine
 from interpreters.key_rotation import BATCH, KeyRotation, Progress, rotate_key
 from interpreters.lease_handle import LeaseHandle
 from interpreters.outcome import Ask, Outcome
+from interpreters.rotation_handle import RotationHandle
 from interpreters.slot_changes import add_slot, change_slot, rekey, remove_slot
 from ironsecrets import identifiers as ids
 from ironsecrets.agents import AgentRecord, Remove, Resume, Suspend
@@ -26,7 +27,7 @@ from ironsecrets.metadata import parse_metadata
 from ironsecrets.principals import Agent, Operator, Principal, Viewer
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
-from ironsecrets.secrets import Describe, Put, Rollback, Secret
+from ironsecrets.secrets import Describe, Label, Put, Rollback, Secret
 from ironsecrets.sensitive import Sensitive
 
 
@@ -107,6 +108,8 @@ class OperatorHandle(ViewerHandle):
     def __init__(self, engine: Engine, operator: Operator) -> None:
         super().__init__(engine, operator)
         self._operator = operator
+        self.rotation = RotationHandle(engine, operator)
+        """Rotation of values: policies, what is due, rotations now or by hand."""
 
     def put(
         self,
@@ -118,10 +121,12 @@ class OperatorHandle(ViewerHandle):
         provider: str | None = None,
         tags: Sequence[str] | None = None,
         variable: str | None = None,
+        expires_in: timedelta | None = None,
     ) -> int:
         """Keep ``value`` as a new version, which becomes current; its number. Text is kept as UTF-8.
 
         ``variable`` is the environment variable that ``run`` injects it as. Metadata left out stays as it was.
+        ``expires_in`` says when the value itself ends at its provider, for rotation in time.
         """
         where = self._where(name, environment)
         about = accepted(parse_metadata(description, provider, tags, variable), name)
@@ -131,6 +136,7 @@ class OperatorHandle(ViewerHandle):
                 name=where[0],
                 environment=where[1],
                 value=held,
+                expires_in=micros(expires_in),
                 description=about.description,
                 provider=about.provider,
                 tags=about.tags,
@@ -299,10 +305,15 @@ class AgentHandle(Handle):
         super().__init__(engine, agent)
         self._agent = agent
 
-    def lease(self, name: str, *, environment: str, ttl: timedelta | None = None) -> LeaseHandle:
-        """Lease a secret for ``ttl`` (None: the grant's default). Use it in a ``with``, which releases it."""
+    def lease(
+        self, name: str, *, environment: str, ttl: timedelta | None = None, label: Label = "current"
+    ) -> LeaseHandle:
+        """Lease a secret for ``ttl`` (None: the grant's default). Use it in a ``with``, which releases it.
+
+        ``label="previous"`` leases the version before, for as long as its overlap window lasts (``no-previous``).
+        """
         where = self._where(name, environment)
-        outcome = self._ask(NewLease(name=where[0], environment=where[1], ttl=micros(ttl)), name)
+        outcome = self._ask(NewLease(name=where[0], environment=where[1], ttl=micros(ttl), label=label), name)
         return LeaseHandle(self._engine, self._agent, outcome)
 
 

@@ -1,31 +1,30 @@
 """Injection into a process: a command with an agent's secrets in its environment, and nowhere else.
 
 Each secret is leased for the agent, the command gets the values as environment variables, signals are passed
-on, and the leases are released when it ends. The vault's own variables are taken out of its environment.
+on, and the leases are released when it ends. The vault's own variables are taken out of its environment. A command
+that runs for long can be told when a value was rotated, find the new one in a file, or be started anew.
 """
 
-import errno
 import os
 import re
-import signal
-import subprocess
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
 
+import attrs
+
+from interpreters.handles import AgentHandle
+from interpreters.kept_file import BadVariable, KeptFile
 from interpreters.lease_handle import LeaseHandle
+from interpreters.processes import child_environment
+from interpreters.supervision import News, OnRotate, Supervisor, print_error
 from interpreters.vault import Vault
 from ironsecrets.errors import Refused, VaultError
+from ironsecrets.events import Event
 from ironsecrets.grants import NO_GRANT
+from ironsecrets.identifiers import LeaseId
 from ironsecrets.secrets import Secret
-
-FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM")
-FROM_TERMINAL = frozenset({"SIGINT", "SIGQUIT", "SIGWINCH"})
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
-
-
-class BadVariable(VaultError):
-    """A secret cannot become the environment variable that was asked for."""
 
 
 def variable_for(secret: Secret) -> str:
@@ -55,27 +54,114 @@ def assignments(vault: Vault, agent: str, environment: str) -> dict[str, str]:
     return found
 
 
-def child_environment(base: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """``base`` without the vault's own variables."""
-    own = (b"IRONSECRETS_", b"_IRONSECRETS_")
-    return {k: v for k, v in base.items() if not k.startswith(own) and k != b"IRON_SECRETS_MASTER_KEY"}
+@attrs.define
+class Injected:
+    """What a command gets: variable to secret name, and the lease that each value comes from."""
+
+    agent: AgentHandle
+    environment: str
+    variables: Mapping[str, str]
+    file: KeptFile | None = None
+    _leases: dict[str, LeaseHandle] = attrs.field(factory=dict[str, LeaseHandle])
+    _lost: set[str] = attrs.field(factory=set[str])
+    _mine: set[LeaseId] = attrs.field(factory=set[LeaseId])
+    _since: int = 0
+    _warned: str = ""
+
+    def take(self) -> None:
+        """Lease everything, or raise what was refused."""
+        for name in dict.fromkeys(self.variables.values()):
+            self._since = self._lease(name)
+        self._write()
+
+    def _lease(self, name: str) -> int:
+        lease = self._leases[name] = self.agent.lease(name, environment=self.environment)
+        self._mine.add(lease.id)
+        return lease.seq
+
+    def child_environment(self) -> dict[bytes, bytes]:
+        """The environment for the command, with the values as they are now."""
+        return child_environment(os.environb) | {
+            variable.encode(): _injectable(self._leases[name]) for variable, name in self.variables.items()
+        }
+
+    def concerns(self, event: Event) -> Literal["rotate", "access", "nothing"]:
+        """Whether an event is about a value of ours, or about a lease that the file depends on."""
+        if event.kind == "rotate":
+            ours = event.environment == self.environment and event.name in self.variables.values()
+            return "rotate" if ours and (event.seq or 0) > self._since else "nothing"
+        return "access" if self.file is not None and self._mine.intersection(event.leases) else "nothing"
+
+    def refresh(self) -> Literal["all", "some", "later"]:
+        """Take the values again, under fresh leases where the old ones have ended, as far as the agent may."""
+        try:
+            for name, lease in list(self._leases.items()):
+                try:
+                    lease.bytes()
+                except Refused:
+                    self._again(name)
+            self._write()
+        except VaultError as error:
+            self._warn(f"{error}; the command goes on with what it has, and this is tried again")
+            return "later"
+        return "some" if self._lost else "all"
+
+    def _warn(self, line: str) -> None:
+        if line != self._warned:
+            self._warned = line
+            print_error(f"warning: {line}")
+
+    def _again(self, name: str) -> None:
+        try:
+            self._lease(name)
+        except Refused as refused:
+            self._warn(f"{refused}; the command keeps what it has of it")
+            self._lost.add(name)
+        else:
+            self._lost.discard(name)
+
+    def _write(self) -> None:
+        if self.file is not None:
+            self.file.write(
+                {
+                    variable: self._leases[name].bytes()
+                    for variable, name in self.variables.items()
+                    if name not in self._lost
+                }
+            )
+
+    def release(self) -> None:
+        """End the leases."""
+        for lease in self._leases.values():
+            lease.release()
 
 
 def run_command(
-    vault: Vault, *, agent: str, environment: str, variables: Mapping[str, str], command: Sequence[str]
+    vault: Vault,
+    *,
+    agent: str,
+    environment: str,
+    variables: Mapping[str, str],
+    command: Sequence[str],
+    on_rotate: OnRotate = None,
+    env_file: Path | None = None,
 ) -> int:
     """Run ``command`` with ``variables`` (variable to secret name) injected; its exit status.
 
     A command that a signal ended gives 128 and the signal's number, as a shell does. Nothing is started unless
-    every secret is leased.
+    every secret is leased. ``on_rotate``: a signal for the command after one of its values was rotated, or
+    ``Restart``. ``env_file``: a file with the variables, kept up to date before that, and removed at the end.
     """
-    handle = vault.acting_for(agent)
     with ExitStack() as stack:
-        child_env = child_environment(os.environb)
-        for variable, name in variables.items():
-            lease = stack.enter_context(handle.lease(name, environment=environment))
-            child_env[variable.encode()] = _injectable(lease)
-        return _supervise(command, child_env)
+        file = None if env_file is None else stack.enter_context(KeptFile(env_file))
+        injected = Injected(vault.acting_for(agent), environment, variables, file)
+        stack.callback(injected.release)
+        news = News(environment=injected.child_environment, concerns=injected.concerns, refresh=injected.refresh)
+        supervisor = Supervisor(command, news, on_rotate)
+        if file is not None or on_rotate is not None:
+            stack.enter_context(vault.subscribe(supervisor.events.put))
+        injected.take()
+        return supervisor.run()
 
 
 def _injectable(lease: LeaseHandle) -> bytes:
@@ -83,73 +169,3 @@ def _injectable(lease: LeaseHandle) -> bytes:
     if b"\0" in value:
         raise BadVariable(f"the value of {lease.name} holds a NUL byte and cannot be an environment variable")
     return value
-
-
-def _supervise(command: Sequence[str], environment: dict[bytes, bytes]) -> int:
-    with _forwarding() as forward:
-        try:
-            child = subprocess.Popen(command, env=environment)
-        except OSError as error:
-            if error.errno == errno.E2BIG:
-                raise BadVariable("the values are too large for a process environment") from None
-            missing = isinstance(error, FileNotFoundError)
-            print_error(f"{command[0]}: {'command not found' if missing else error.strerror}")
-            return NOT_FOUND if missing else NOT_EXECUTABLE
-        forward(child)
-        status = child.wait()
-    return 128 - status if status < 0 else status
-
-
-def print_error(line: str) -> None:
-    """One line on stderr, as the command line prints its errors."""
-    os.write(2, f"ironsecrets: {line}\n".encode())
-
-
-class _Forward:
-    def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-
-    def __call__(self, child: "subprocess.Popen[bytes]") -> None:
-        self._child = child
-        for number in self._early:
-            self._send(number)
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        if self._child is None:
-            self._early.append(number)
-        else:
-            self._send(number)
-
-    def _send(self, number: int) -> None:
-        # A terminal sends these to the whole foreground group, so the child has it already.
-        if signal.Signals(number).name in FROM_TERMINAL and _in_foreground():
-            return
-        if self._child is not None:
-            with suppress(ProcessLookupError):
-                self._child.send_signal(number)
-
-
-def _in_foreground() -> bool:
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
-
-
-@contextmanager
-def _forwarding() -> Generator[_Forward]:
-    forward = _Forward()
-    numbers = [getattr(signal, name) for name in FORWARDED if hasattr(signal, name)]
-    before = {number: signal.signal(number, forward.handle) for number in numbers}
-    try:
-        yield forward
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

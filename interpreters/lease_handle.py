@@ -23,6 +23,7 @@ class LeaseHandle:
                 self.id, self.name, self.environment = lease, name, environment
             case _:
                 raise AssertionError
+        self.seq = outcome.seq
         self._engine = engine
         self._agent = agent
         self._value = outcome.disclosed or Sensitive(b"")

@@ -1,7 +1,8 @@
 """The in-memory store: the smallest thing that obeys the laws of a store, for tests and for hosts without a disk."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -15,6 +16,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._leader = threading.Lock()
         self._image: Image | None = None
         self._entries: list[StoredEntry] = []
         self._tags: dict[bytes, int] = {}
@@ -74,6 +76,15 @@ class MemoryStore:
 
     def settle(self) -> bool:
         return True
+
+    @contextmanager
+    def lead(self) -> Generator[bool]:
+        held = self._leader.acquire(blocking=False)
+        try:
+            yield held
+        finally:
+            if held:
+                self._leader.release()
 
     def close(self) -> None:
         """Nothing to let go of: the vault stays for whoever opens it next."""

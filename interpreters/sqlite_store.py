@@ -8,13 +8,14 @@ import ctypes
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from interpreters.ballast import Ballast
+from interpreters.leader import file_lock
 from interpreters.sqlite_errors import full, translated
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
 from interpreters.store import Batch, Image, StoredEntry
@@ -233,6 +234,9 @@ class SqliteStore:
 
     def settle(self) -> bool:
         return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def lead(self) -> AbstractContextManager[bool]:
+        return file_lock(Path(f"{os.path.realpath(self.path)}-rotation"))
 
     def close(self) -> None:
         if self._closed:

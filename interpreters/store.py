@@ -4,6 +4,7 @@ Whoever writes a store implements :class:`Store` and runs ``pytest properties --
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import attrs
@@ -102,6 +103,11 @@ class Store(Protocol):
 
     def settle(self) -> bool:
         """Make erasures final (free pages, write-ahead log); False where someone's open read still hinders it."""
+        ...
+
+    def lead(self) -> AbstractContextManager[bool]:
+        """Whether the caller may drive rotations, until the ``with`` ends: False, at once, while anybody else may,
+        through this object or another."""
         ...
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from ironsecrets.identifiers import VaultId
 from ironsecrets.keyring import Keys
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import replay
+from ironsecrets.replay import Divergence, replay
 from ironsecrets.state import VaultState
 
 _T = TypeVar("_T")
@@ -29,6 +29,17 @@ def found(result: Result[_T, Tampered]) -> _T:
             raise AssertionError
 
 
+def agreed(result: Result[_T, Divergence]) -> _T:
+    """The value, or :class:`IntegrityError` naming where the log diverges."""
+    match result:
+        case Success(value):
+            return value
+        case Failure(divergence):
+            raise IntegrityError(divergence.line())
+        case _:
+            raise AssertionError
+
+
 def plain_entries(store: Store, keys: Keys, vault: VaultId, start: int, stop: int | None) -> Iterator[bytes]:
     """The plain bytes of a store's entries."""
     for seq, stored in enumerate(store.entries(start, stop), start):
@@ -37,10 +48,7 @@ def plain_entries(store: Store, keys: Keys, vault: VaultId, start: int, stop: in
 
 def caught_up(state: VaultState, tail: Iterable[bytes], head: Frontier) -> VaultState:
     """The state after ``tail``, which must replay and end at ``head``, or :class:`IntegrityError`."""
-    match replay(tail, state):
-        case Success(after) if after.log == head:
-            return after
-        case Failure(divergence):
-            raise IntegrityError(divergence.line())
-        case _:
-            raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
+    after = agreed(replay(tail, state))
+    if after.log != head:
+        raise IntegrityError("the log does not agree with its head: entries were changed, cut or put back")
+    return after

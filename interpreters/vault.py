@@ -1,6 +1,7 @@
 """An opened vault: handles for principals, ``execute`` for functional callers, and what auditors take with them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -20,12 +21,16 @@ from interpreters.handles import (
     viewer_handle,
 )
 from interpreters.outcome import Ask, Outcome, Verification
+from interpreters.rotators import Rotator
+from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.sinks import SinkStatus
+from interpreters.subscriptions import Subscription
 from ironsecrets.agents import authenticate
+from ironsecrets.events import Event
 from ironsecrets.grants import decide
 from ironsecrets.header import Header
-from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment
-from ironsecrets.principals import Agent, Principal
+from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment, parse_person_name
+from ironsecrets.principals import Agent, Operator, Principal
 from ironsecrets.refusals import Refusal
 from ironsecrets.replay import Divergence
 from ironsecrets.secrets import Secret
@@ -86,6 +91,44 @@ class Vault:
     def use_lease(self, agent: Agent, lease: LeaseId) -> Result[Sensitive, Refusal]:
         """The value that a live lease gives now, for functional callers; the caller wipes it."""
         return self._engine.use_lease(agent, lease, 0).map(lambda used: used[2] or Sensitive(b""))
+
+    def subscribe(
+        self, callback: Callable[[Event], object], *, interval: timedelta = timedelta(milliseconds=200)
+    ) -> Subscription:
+        """Call ``callback`` with what happens from now on, in any process: :class:`ironsecrets.Event` of kind
+        ``rotate``, ``revoke`` or ``expire``.
+
+        Events come in order, on a thread of the subscription's own, at most ``interval`` and the callback's own
+        time late. Close the subscription, or use it in a ``with``.
+        """
+        return Subscription(self._engine, callback, interval.total_seconds())
+
+    def scheduler(
+        self,
+        name: str = "scheduler",
+        *,
+        rotators: Mapping[str, Rotator] | None = None,
+        most: int = MOST,
+        interval: timedelta = INTERVAL,
+        accept_clock: bool = False,
+        keys: bool = True,
+        heard: Callable[[Pass], object] | None = None,
+    ) -> Scheduler:
+        """What rotates values and keys when they are due: on a thread while it is used in a ``with``, or one pass at
+        a time with ``run_once()``. ``name`` stands in the log.
+
+        ``rotators`` is what this host has beside ``generated``. Several processes may each have one: one leads.
+        """
+        return Scheduler(
+            engine=self._engine,
+            operator=Operator(accepted(parse_person_name(name))),
+            rotators=rotators or {},
+            most=most,
+            interval=interval,
+            accept_clock=accept_clock,
+            keys=keys,
+            heard=heard,
+        )
 
     def slot_of(self, credential: Credential) -> str:
         """The id of the slot that ``credential`` unlocks."""

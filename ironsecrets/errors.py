@@ -55,5 +55,20 @@ class StoreFull(StoreUnavailable):
     """There is no space left. Revoking and suspending still work."""
 
 
+class RotationFailed(VaultError):
+    """A rotator did not do its step. ``reason`` is ``failed``, ``timed-out`` or ``bad-output``; ``kept`` says that
+    the rotation is still open and will be tried again, else it was aborted."""
+
+    def __init__(self, about: str, step: str, reason: str, detail: str, *, kept: bool) -> None:
+        fate = (
+            "it is kept and tried again; `rotation abort` gives it up"
+            if kept
+            else "it was aborted and the current value stays"
+        )
+        said = {"failed": "failed", "timed-out": "took too long", "bad-output": "gave no usable value"}[reason]
+        super().__init__(f"{about}: the rotator {said} at step {step}{f' ({detail})' if detail else ''}; {fate}")
+        self.step, self.reason, self.kept = step, reason, kept
+
+
 class VaultClosed(VaultError):
     """The handle was closed, or came into this process by a fork; open the vault again."""

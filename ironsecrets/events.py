@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from typing import Literal
 
 import attrs
+from returns.result import Result
 
 from ironsecrets.agents import Remove, Suspend
-from ironsecrets.audit import AuditEntry
+from ironsecrets.audit import AuditEntry, decode_entry
 from ironsecrets.grants import Revoke, RevokeAgent, RevokeAll
 from ironsecrets.identifiers import AgentId, Environment, GrantId, LeaseId, SecretName
 from ironsecrets.leases import Lease, RevokeLease
 from ironsecrets.refusals import APPLIED
 from ironsecrets.removal import Delete, Erase
+from ironsecrets.replay import Divergence, step
 from ironsecrets.rotation import FinishRotation
 from ironsecrets.secrets import Put, Rollback
 from ironsecrets.state import VaultState
@@ -105,3 +107,32 @@ def expired(state: VaultState, since: int, until: int) -> list[Event]:
         )
         for one in sorted(ended, key=lambda one: (one.expires_at, one.id))
     ]
+
+
+@attrs.frozen(kw_only=True)
+class Follower:
+    """Where somebody stands who keeps up with the log: the state so far, and until when expiries were told."""
+
+    state: VaultState
+    time: int
+
+
+Followed = tuple[Follower, tuple[Event, ...]]
+
+
+def passed(follower: Follower, now: int) -> Followed:
+    """What the time alone has ended since."""
+    until = max(now, follower.time)
+    return attrs.evolve(follower, time=until), tuple(expired(follower.state, follower.time, until))
+
+
+def followed(follower: Follower, raw: bytes) -> Result[Followed, Divergence]:
+    """What one more entry, and the time up to it, have brought. In whatever portions a log is followed, the events
+    are the same."""
+
+    def told(after: VaultState) -> Followed:
+        moved, ended = passed(follower, after.last_at)
+        event = after_entry(follower.state, decode_entry(raw).unwrap(), after)
+        return attrs.evolve(moved, state=after), ended if event is None else (*ended, event)
+
+    return step(follower.state, raw).map(told)

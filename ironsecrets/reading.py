@@ -33,7 +33,7 @@ class MaskValue:
 
 @attrs.frozen(kw_only=True)
 class ListEntries:
-    """An operator or viewer lists secrets, a secret's history, agents, grants or leases.
+    """An operator or viewer lists secrets, a secret's history, agents, grants, leases or rotations.
 
     ``environment`` None means all; ``name`` is for ``history`` only.
     """
@@ -41,7 +41,7 @@ class ListEntries:
     environment: EnvironmentField | None = None
     name: SecretNameField | None = None
     type: Literal["list"] = "list"
-    what: Literal["secrets", "history", "agents", "grants", "leases"]
+    what: Literal["secrets", "history", "agents", "grants", "leases", "rotations"]
 
 
 def read(secrets: Secrets, command: RevealValue | MaskValue) -> Result[tuple[Effect, ...], Refusal]:

@@ -41,7 +41,7 @@ from ironsecrets.secrets import (
     new_version,
 )
 
-NO_ROTATION = Refusal("no-rotation", "that rotation is not in progress")
+NO_ROTATION = Refusal("no-rotation", "no such rotation is in progress")
 WRONG_STEP = Refusal("wrong-step", "the rotation is at another step; its steps are create, set, test and finish")
 NO_POLICY = Refusal("no-policy", "the secret has no rotation policy")
 

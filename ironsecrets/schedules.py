@@ -5,6 +5,7 @@ whoever can write to a vault cannot make its host run a program. Cron expression
 them; no verdict in the log depends on that library, only on a policy's shape.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 from returns.result import Failure, Result, Success
 
-from ironsecrets.identifiers import LATEST_TIME, RotatorName, RotatorNameField, Span
+from ironsecrets.identifiers import LATEST_TIME, RotatorName, RotatorNameField, Span, parse_rotator_name
 from ironsecrets.refusals import Refusal
 
 ALPHABETS = {
@@ -91,6 +92,23 @@ def check(policy: RotationPolicy) -> Result[RotationPolicy, Refusal]:
     return Success(policy)
 
 
+def parse_policy(policy: RotationPolicy) -> Result[RotationPolicy, Refusal]:
+    """The policy with its cron expression in canonical spelling, if it makes sense and fires at some time.
+
+    Refusals: ``bad-schedule``, ``bad-generator``, ``bad-rotator``.
+    """
+    spans = (policy.every, policy.before_expiry, policy.overlap)
+    if any(span is not None and not 0 <= span <= LATEST_TIME for span in spans):
+        return Failure(BAD_SCHEDULE)
+    if not 1 <= policy.length <= 4096 or re.fullmatch(r"[ -~]{2,95}", policy.alphabet) is None:
+        return Failure(BAD_GENERATOR)
+    named = parse_rotator_name(policy.rotator)
+    if policy.cron is None:
+        return named.bind(lambda _: check(policy))
+    cron = parse_cron(policy.cron)
+    return named.bind(lambda _: cron).bind(lambda spelled: check(attrs.evolve(policy, cron=spelled)))
+
+
 def parse_cron(text: str) -> Result[str, Refusal]:
     """A cron expression that fires at some time, in its canonical spelling. Refusal: ``bad-schedule``."""
     spelled = " ".join(text.upper().split())
@@ -113,7 +131,8 @@ def next_moment(policy: RotationPolicy, *, current_since: int, expires_at: int |
     if policy.cron is not None and (fires := _fires(policy.cron, current_since)) is not None:
         moments.append(fires)
     if policy.before_expiry is not None and expires_at is not None:
-        moments.append(max(current_since, expires_at - policy.before_expiry))
+        # At least a minute later, or a value that lasts less than that would be rotated without end.
+        moments.append(max(current_since + MINUTE, expires_at - policy.before_expiry))
     return min(moments, default=None)
 
 

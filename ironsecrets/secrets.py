@@ -52,7 +52,7 @@ TOO_MANY_VERSIONS = Refusal("too-many-versions", "the secret has a million versi
 
 
 Label = Literal["current", "previous"]
-FailureReason = Literal["failed", "timed-out", "bad-output", "no-rotator"]
+FailureReason = Literal["failed", "timed-out", "bad-output"]
 
 
 @attrs.frozen(kw_only=True)

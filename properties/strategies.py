@@ -146,7 +146,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "rotation-fail": st.builds(
         FailRotation,
         **_rotation,
-        reason=st.sampled_from(["failed", "timed-out", "bad-output", "no-rotator"]),
+        reason=st.sampled_from(["failed", "timed-out", "bad-output"]),
         restored=st.booleans(),
         step=st.sampled_from(["create", "set", "test", "finish"]),
     ),

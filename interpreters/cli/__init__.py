@@ -10,6 +10,7 @@ from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, default_name, exit_status
 from interpreters.cli.grant_commands import agent, grant, grants, leases, revoke
 from interpreters.cli.key_commands import rekey, rotate_key, slot
+from interpreters.cli.rotation_commands import rotation
 from interpreters.cli.run_command import run
 from interpreters.cli.secret_commands import (
     delete,
@@ -90,6 +91,7 @@ for command in (
     rotate_key,
     rekey,
     slot,
+    rotation,
     run,
     audit,
     completion,

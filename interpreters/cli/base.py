@@ -2,15 +2,15 @@
 
 import getpass
 import os
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import click
 
+from interpreters.conversions import LONGEST_DAYS, parse_span
 from interpreters.derivation import (
     Credential,
     master_key_credential,
@@ -27,6 +27,7 @@ from ironsecrets.errors import (
     NewerFormat,
     NotAVault,
     Refused,
+    RotationFailed,
     StoreUnavailable,
     VaultBusy,
     VaultError,
@@ -42,7 +43,6 @@ AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
 
 NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease", "unknown-slot"})
 INTERRUPTED = 130
-LONGEST_DAYS = 36500
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ def exit_status(error: VaultError) -> int:
             return 5
         case VaultNotFound():
             return 6
-        case VaultBusy() | StoreUnavailable():
+        case VaultBusy() | StoreUnavailable() | RotationFailed():
             return 7
         case _:
             return 1
@@ -93,18 +93,14 @@ class Duration(click.ParamType[timedelta]):
     """``90s``, ``15m``, ``12h``, ``30d`` or ``2w``."""
 
     name = "duration"
-    units: ClassVar[dict[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        matched = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
-        if matched is None:
-            self.fail("write a whole number and a unit: 90s, 15m, 12h, 30d or 2w", param, ctx)
-        seconds = int(matched[1]) * self.units[matched[2]]
-        if seconds > LONGEST_DAYS * 86400:
-            self.fail(f"at most {LONGEST_DAYS}d", param, ctx)
-        return timedelta(seconds=seconds)
+        span = parse_span(value)
+        if span is None:
+            self.fail(f"write a whole number and a unit: 90s, 15m, 12h, 30d or 2w; at most {LONGEST_DAYS}d", param, ctx)
+        return span
 
 
 @attrs.define

@@ -1,11 +1,16 @@
 """``run``: a command with an agent's secrets in its environment."""
 
 import re
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import click
 
-from interpreters.cli.base import QuietCommand, Session, environment_option, pass_session
+from interpreters.cli.base import Duration, QuietCommand, Session, environment_option, pass_session
 from interpreters.injection import assignments, run_command
+from interpreters.supervision import Restart
 from ironsecrets.identifiers import parse_secret_name
 
 
@@ -24,6 +29,20 @@ class Assignment(click.ParamType[tuple[str, str]]):
         if bad or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) is None:
             self.fail("write VAR=NAME, with the name of a secret (not its value)", param, ctx)
         return variable, name
+
+
+class OnRotation(click.ParamType[signal.Signals | Restart]):
+    """``restart``, or ``signal:`` and the name of a signal."""
+
+    name = "signal:NAME|restart"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> signal.Signals | Restart:
+        if value == "restart":
+            return Restart()
+        kind, _, signal_name = str(value).upper().partition(":")
+        if kind == "SIGNAL" and (found := signal.Signals.__members__.get(f"SIG{signal_name.removeprefix('SIG')}")):
+            return found
+        return self.fail("write restart, or signal: and the name of a signal, such as signal:USR1", param, ctx)
 
 
 class RunCommand(QuietCommand):
@@ -45,6 +64,20 @@ class RunCommand(QuietCommand):
     type=Assignment(),
     help="Inject the secret NAME as VAR; repeat for more [default: everything the agent may lease].",
 )
+@click.option(
+    "--on-rotate",
+    type=OnRotation(),
+    help="After a value was rotated: signal:USR1 (or another) to the command, or restart it.",
+)
+@click.option(
+    "--grace", type=Duration(), default=timedelta(seconds=10), help="Before a restart kills the old one [default: 10s]."
+)
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Keep the variables in this file too (mode 0600), up to date; removed at the end.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @pass_session
 def run(
@@ -52,10 +85,27 @@ def run(
     agent_id: str,
     environment: str,
     chosen: tuple[tuple[str, str], ...],
+    on_rotate: signal.Signals | Restart | None,
+    grace: timedelta,
+    env_file: Path | None,
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND with the agent's secrets in its environment; exits with the command's own status."""
+    """Run COMMAND with the agent's secrets in its environment; exits with the command's own status.
+
+    A command that runs for long need not miss a rotation: it can be signalled or started anew, and find the new
+    values in a file that is replaced before the signal.
+    """
+    if isinstance(on_rotate, Restart):
+        on_rotate = Restart(grace.total_seconds())
     with session.open() as vault:
         variables = dict(chosen) or assignments(vault, agent_id, environment)
-        status = run_command(vault, agent=agent_id, environment=environment, variables=variables, command=command)
+        status = run_command(
+            vault,
+            agent=agent_id,
+            environment=environment,
+            variables=variables,
+            command=command,
+            on_rotate=on_rotate,
+            env_file=env_file,
+        )
     raise click.exceptions.Exit(status)

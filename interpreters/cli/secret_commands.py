@@ -1,6 +1,7 @@
 """Commands about secrets."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from interpreters.cli.base import QuietCommand, Session, environment_option, json_option, pass_session
 from interpreters.cli.output import emit, progress, stamp, table, warn, when
+from interpreters.cli.value_input import ValueCommand, expires_in_option, given_value, strip_newline_option
 from interpreters.conversions import accepted
 from interpreters.dotenv_file import read_env_file
 from ironsecrets.encoding import to_base64
@@ -30,17 +32,12 @@ def metadata_options(function: Any) -> Any:
     return function
 
 
-class PutCommand(QuietCommand):
-    """A put never takes its value from the argument list, where every process could read it."""
-
-    extra = "a value is never taken from the argument list; pipe it in, or run without arguments for a hidden prompt"
-
-
-@click.command(cls=PutCommand, epilog='Example: printf %s "$KEY" | ironsecrets put openai/api-key --env production')
+@click.command(cls=ValueCommand, epilog='Example: printf %s "$KEY" | ironsecrets put openai/api-key --env production')
 @click.argument("name")
 @environment_option
 @metadata_options
-@click.option("--strip-newline", is_flag=True, help="Leave out one newline at the end of a piped value.")
+@strip_newline_option
+@expires_in_option
 @json_option
 @pass_session
 def put(
@@ -52,12 +49,13 @@ def put(
     tags: tuple[str, ...],
     variable: str | None,
     strip_newline: bool,
+    expires_in: timedelta | None,
     as_json: bool,
 ) -> None:
     """Keep a value as NAME's new version, from a hidden prompt or from stdin, never from an argument."""
     accepted(parse_secret_name(name))
     accepted(parse_environment(environment))
-    with _value(name, strip_newline) as value, session.open() as vault:
+    with given_value(name, strip_newline) as value, session.open() as vault:
         version = session.operator(vault).put(
             name,
             value,
@@ -66,22 +64,10 @@ def put(
             provider=provider,
             tags=tags or None,
             variable=variable,
+            expires_in=expires_in,
         )
     made = {"name": name, "environment": environment, "version": version}
     emit(as_json, made, lambda: click.echo(f"{name} in {environment}: version {version}"))
-
-
-def _value(name: str, strip_newline: bool) -> Sensitive:
-    if sys.stdin.isatty():
-        return Sensitive(click.prompt(f"Value of {name}", hide_input=True, err=True, default="", show_default=False))
-    raw = sys.stdin.buffer.read(VALUE_LIMIT + 2)
-    if strip_newline:
-        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-    elif raw.endswith(b"\n") and raw.count(b"\n") == 1:
-        warn("the value ends with a newline, which is kept; use --strip-newline or printf to leave it out")
-    if len(raw) > VALUE_LIMIT:
-        raise Refused(VALUE_TOO_LARGE, name)
-    return Sensitive(raw)
 
 
 @click.command("import", cls=QuietCommand, epilog="Example: ironsecrets import .env --env production --prefix billing")
@@ -209,15 +195,16 @@ def history(session: Session, name: str, environment: str, as_json: bool) -> Non
             "label": secret.label(version.number),
             "created_at": stamp(version.created_at),
             "by": version.by,
+            "expires_at": stamp(version.expires_at),
             "destroyed_at": stamp(version.destroyed_at),
         }
         for version in secret.versions
     ]
     rows = [
-        (v.number, secret.label(v.number), when(v.created_at), v.by, when(v.destroyed_at))
+        (v.number, secret.label(v.number), when(v.created_at), v.by, when(v.expires_at), when(v.destroyed_at))
         for v in reversed(secret.versions)
     ]
-    columns = ("VERSION", "LABEL", "CREATED", "BY", "DESTROYED")
+    columns = ("VERSION", "LABEL", "CREATED", "BY", "EXPIRES", "DESTROYED")
     emit(as_json, {**_summary(secret), "versions": versions}, lambda: table("", columns, rows))
 
 
