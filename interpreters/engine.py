@@ -58,6 +58,7 @@ NARROWING = frozenset(
         "erase",
         "delete",
         "rotation-abort",
+        "rotation-aborted",
         "rotation-fail",
     }
 )

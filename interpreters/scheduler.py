@@ -113,7 +113,9 @@ class Scheduler:
             if self.ended.is_set():
                 break
             try:
-                rotated.append(driver.rotate(due.name, due.environment))
+                begun = due.kind == "resume"
+                done = (driver.resume if begun else driver.rotate)(due.name, due.environment)
+                rotated += [] if done is None else [done]
             except (RotationFailed, Refused) as error:
                 failed.append(error)
         epoch = None

@@ -25,7 +25,7 @@ from interpreters.rotators import (
     Task,
 )
 from ironsecrets.drafts import NewPending, NewRotation
-from ironsecrets.errors import Refused, RotationFailed, VaultError
+from ironsecrets.errors import Fate, Refused, RotationFailed, VaultError
 from ironsecrets.identifiers import Environment, RotatorName, SecretName
 from ironsecrets.principals import Operator
 from ironsecrets.reading import RevealValue
@@ -37,6 +37,7 @@ from ironsecrets.rotation import (
     AbortRotation,
     FailRotation,
     FinishRotation,
+    MarkAborted,
     MarkSet,
     MarkTested,
 )
@@ -52,6 +53,7 @@ ATTEMPTS = 3
 BUILT_IN: Mapping[str, Rotator] = {GENERATED: GENERATED_ROTATOR, MANUAL: MANUAL_ROTATOR}
 _DEFAULTS = RotationPolicy(every=1)
 _T = TypeVar("_T")
+_Recorded = MarkSet | MarkTested | FinishRotation | AbortRotation | MarkAborted
 
 
 @attrs.frozen(kw_only=True)
@@ -81,29 +83,41 @@ class Driver:
     def rotate(self, name: SecretName, environment: Environment, rotator: RotatorName | None = None) -> Rotated:
         """Rotate a value, or finish a rotation that was begun, by its policy's rotator or by this one.
 
-        Raises :class:`ironsecrets.Refused` (``no-policy``, ``unknown-rotator``, ``by-hand``,
-        ``rotation-in-progress``, those of the steps) and :class:`ironsecrets.RotationFailed`.
+        One that is being put back is put back, and another begun. Raises :class:`ironsecrets.Refused`
+        (``no-policy``, ``unknown-rotator``, ``by-hand``, ``rotation-in-progress``, those of the steps) and
+        :class:`ironsecrets.RotationFailed`.
         """
         secret = self.secret(name, environment)
-        if secret.rotation is None:
-            chosen = rotator or (None if secret.policy is None else secret.policy.rotator)
-            if chosen is None:
-                raise Refused(NO_POLICY, name)
-            self._working(chosen, name)
-            self.ask(NewRotation(name=name, environment=environment, rotator=chosen), name)
-            secret = self.secret(name, environment)
-        elif rotator is not None and rotator != secret.rotation.rotator:
-            raise Refused(ROTATION_IN_PROGRESS, name)
+        if secret.rotation is not None:
+            if rotator not in (None, secret.rotation.rotator):
+                raise Refused(ROTATION_IN_PROGRESS, name)
+            done = self.resume(name, environment)
+            if done is not None:
+                return done
+        chosen = rotator or (None if secret.policy is None else secret.policy.rotator)
+        if chosen is None:
+            raise Refused(NO_POLICY, name)
+        self._working(chosen, name)
+        self.ask(NewRotation(name=name, environment=environment, rotator=chosen), name)
+        done = self.resume(name, environment)
+        if done is None:
+            raise Refused(NO_ROTATION, name)
+        return done
+
+    def resume(self, name: SecretName, environment: Environment) -> Rotated | None:
+        """Go on with a rotation to its end: finished, or None where it was put back."""
+        secret = self.secret(name, environment)
         begun = secret.rotation
         if begun is None:
             raise Refused(NO_ROTATION, name)
         runner = self._working(begun.rotator, name)
+        previous = secret.current
         while (now := secret.rotation) is not None and now.id == begun.id:
             self._step(secret, now, runner)
             secret = self.secret(name, environment)
-        return Rotated(
-            name=name, environment=environment, version=secret.current, previous=secret.previous or secret.current
-        )
+        if secret.current == previous:
+            return None
+        return Rotated(name=name, environment=environment, version=secret.current, previous=previous)
 
     def abort(self, name: SecretName, environment: Environment, *, force: bool = False) -> None:
         """Give a rotation up: its rotator puts the outside back, then the pending value is erased.
@@ -115,13 +129,14 @@ class Driver:
         begun = secret.rotation
         if begun is None:
             raise Refused(NO_ROTATION, name)
-        if not force and (runner := self.rotator(begun.rotator)) is not None:
-            failure = self._put_back(secret, begun, runner)
-            if failure is not None:
-                raise RotationFailed(_about(secret), "abort", failure.reason, failure.detail, kept=True)
-        elif not force:
+        runner = MANUAL_ROTATOR if force else self.rotator(begun.rotator)
+        if runner is None:
             raise Refused(UNKNOWN_ROTATOR, begun.rotator)
-        self.ask(AbortRotation(environment=environment, name=name, rotation=begun.id), name)
+        if begun.step != "abort":
+            self._record(AbortRotation, secret, begun)
+            secret = self.secret(name, environment)
+        if secret.rotation is not None:
+            self._step(secret, secret.rotation, runner)
 
     def ask(self, ask: Ask, about: str) -> Outcome:
         """Decide and record one command, or raise :class:`ironsecrets.Refused`."""
@@ -158,10 +173,13 @@ class Driver:
                 case "finish":
                     self._done(secret, begun, "finish", runner.finish)
                     self._record(FinishRotation, secret, begun)
+                case "abort":
+                    self._done(secret, begun, "abort", runner.abort)
+                    self._record(MarkAborted, secret, begun)
         except StepFailed as failure:
             raise self._failed(secret, begun, runner, failure) from None
 
-    def _record(self, kind: type[MarkSet | MarkTested | FinishRotation], secret: Secret, begun: Rotation) -> None:
+    def _record(self, kind: type[_Recorded], secret: Secret, begun: Rotation) -> None:
         self.ask(kind(environment=secret.environment, name=secret.name, rotation=begun.id), secret.name)
 
     def _keep(self, secret: Secret, begun: Rotation, made: NewValue) -> None:
@@ -225,33 +243,27 @@ class Driver:
         return self.ask(asked, secret.name).disclosed or Sensitive(b"")
 
     def _failed(self, secret: Secret, begun: Rotation, runner: Rotator, failure: StepFailed) -> RotationFailed:
-        """Record the failure, after the rotator has put the outside back where the policy aborts."""
+        """Record the failure first: what an abort does outside must not be forgotten by a crash."""
         step = STEPS[begun.step]
-        aborts = secret.policy is None or secret.policy.on_failure == "abort"
-        # A `set` that still runs could undo what an abort puts back. Before `set` nothing depends on the new value.
-        stuck = failure.lingering and step == "set"
-        restored = aborts and not stuck and (self._put_back(secret, begun, runner) is None or step == "create")
         self.ask(
             FailRotation(
                 environment=secret.environment,
                 name=secret.name,
                 reason=failure.reason,
-                restored=restored,
                 rotation=begun.id,
                 step=step,
             ),
             secret.name,
         )
-        kept = self.secret(secret.name, secret.environment).rotation is not None
-        return RotationFailed(_about(secret), step, failure.reason, failure.detail, kept=kept)
-
-    def _put_back(self, secret: Secret, begun: Rotation, runner: Rotator) -> StepFailed | None:
-        try:
-            self._done(secret, begun, "abort", runner.abort)
-        except StepFailed as failure:
-            return failure
-        return None
-
-
-def _about(secret: Secret) -> str:
-    return f"{secret.name} in {secret.environment}"
+        after = self.secret(secret.name, secret.environment)
+        fate: Fate = "aborting" if after.rotation is not None and after.rotation.step == "abort" else "kept"
+        # What still runs could undo what an abort puts back: that waits until it has ended.
+        if fate == "aborting" and step != "abort" and after.rotation is not None and not failure.lingering:
+            try:
+                self._step(after, after.rotation, runner)
+            except RotationFailed:
+                pass
+            else:
+                fate = "aborted"
+        about = f"{secret.name} in {secret.environment}"
+        return RotationFailed(about, step, failure.reason, failure.detail, fate=fate)

@@ -7,14 +7,16 @@ those few names from ``interpreters`` when they are first used (PEP 562); the co
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ironsecrets.agenda import Due
 from ironsecrets.agents import Enroll, Remove, Resume, Suspend
-from ironsecrets.drafts import NewGrant, NewLease, NewToken, NewVersion
+from ironsecrets.drafts import NewGrant, NewLease, NewPending, NewRotation, NewToken, NewVersion
 from ironsecrets.errors import (
     CannotUnlock,
     IntegrityError,
     NewerFormat,
     NotAVault,
     Refused,
+    RotationFailed,
     StoreFull,
     StoreUnavailable,
     VaultBusy,
@@ -23,6 +25,7 @@ from ironsecrets.errors import (
     VaultExists,
     VaultNotFound,
 )
+from ironsecrets.events import Event
 from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.identifiers import (
     parse_agent_id,
@@ -40,15 +43,33 @@ from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.refusals import Refusal
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
 from ironsecrets.replay import Divergence, replay
+from ironsecrets.rotation import (
+    AbortRotation,
+    ClearRotation,
+    FailRotation,
+    FinishRotation,
+    MarkAborted,
+    MarkSet,
+    MarkTested,
+    SetRotation,
+)
+from ironsecrets.schedules import RotationPolicy
 from ironsecrets.secrets import Describe, Put, Rollback
 from ironsecrets.sensitive import Sensitive
 
 if TYPE_CHECKING:
+    from interpreters.command_rotator import CommandRotator
     from interpreters.doors import create_vault, open_vault
     from interpreters.handles import AgentHandle, OperatorHandle, ViewerHandle
     from interpreters.lease_handle import LeaseHandle
     from interpreters.outcome import Outcome, Verification
+    from interpreters.rotation_handle import RotationHandle
+    from interpreters.rotator_file import load_rotators
+    from interpreters.rotators import CallableRotator, NewValue, Rotator, Task
+    from interpreters.scheduler import Pass, Scheduler
     from interpreters.sinks import JsonLinesSink, LoggingSink
+    from interpreters.subscriptions import Subscription
+    from interpreters.value_rotation import Rotated
     from interpreters.vault import Vault
 
 _DOORS = {
@@ -61,6 +82,17 @@ _DOORS = {
     "ViewerHandle": "interpreters.handles",
     "AgentHandle": "interpreters.handles",
     "LeaseHandle": "interpreters.lease_handle",
+    "RotationHandle": "interpreters.rotation_handle",
+    "Rotated": "interpreters.value_rotation",
+    "Rotator": "interpreters.rotators",
+    "CallableRotator": "interpreters.rotators",
+    "CommandRotator": "interpreters.command_rotator",
+    "NewValue": "interpreters.rotators",
+    "Task": "interpreters.rotators",
+    "load_rotators": "interpreters.rotator_file",
+    "Scheduler": "interpreters.scheduler",
+    "Pass": "interpreters.scheduler",
+    "Subscription": "interpreters.subscriptions",
     "JsonLinesSink": "interpreters.sinks",
     "LoggingSink": "interpreters.sinks",
 }
@@ -79,25 +111,39 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AbortRotation",
     "Agent",
     "AgentHandle",
+    "CallableRotator",
     "CannotUnlock",
+    "ClearRotation",
+    "CommandRotator",
     "Delete",
     "Describe",
     "Destroy",
     "Divergence",
+    "Due",
     "Enroll",
     "Erase",
+    "Event",
+    "FailRotation",
+    "FinishRotation",
     "IntegrityError",
     "IssueGrant",
     "JsonLinesSink",
     "LeaseHandle",
     "ListEntries",
     "LoggingSink",
+    "MarkAborted",
+    "MarkSet",
+    "MarkTested",
     "MaskValue",
     "NewGrant",
     "NewLease",
+    "NewPending",
+    "NewRotation",
     "NewToken",
+    "NewValue",
     "NewVersion",
     "NewerFormat",
     "NotAVault",
@@ -105,6 +151,7 @@ __all__ = [
     "Operator",
     "OperatorHandle",
     "Outcome",
+    "Pass",
     "Put",
     "Refusal",
     "Refused",
@@ -118,10 +165,19 @@ __all__ = [
     "RevokeAll",
     "RevokeLease",
     "Rollback",
+    "Rotated",
+    "RotationFailed",
+    "RotationHandle",
+    "RotationPolicy",
+    "Rotator",
+    "Scheduler",
     "Sensitive",
+    "SetRotation",
     "StoreFull",
     "StoreUnavailable",
+    "Subscription",
     "Suspend",
+    "Task",
     "Undelete",
     "Vault",
     "VaultBusy",
@@ -133,6 +189,7 @@ __all__ = [
     "Viewer",
     "ViewerHandle",
     "create_vault",
+    "load_rotators",
     "mask",
     "open_vault",
     "parse_agent_id",

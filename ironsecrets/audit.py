@@ -49,6 +49,7 @@ _COMMAND_TYPES: tuple[type[Command], ...] = (
     rotating.FinishRotation,
     rotating.FailRotation,
     rotating.AbortRotation,
+    rotating.MarkAborted,
     reading.RevealValue,
     reading.MaskValue,
     reading.ListEntries,

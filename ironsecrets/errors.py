@@ -1,6 +1,10 @@
 """What the outer door raises. Messages are one line, say what to do next, and never hold a value."""
 
+from typing import Literal
+
 from ironsecrets.refusals import Refusal
+
+Fate = Literal["aborted", "aborting", "kept"]
 
 
 class VaultError(Exception):
@@ -56,18 +60,21 @@ class StoreFull(StoreUnavailable):
 
 
 class RotationFailed(VaultError):
-    """A rotator did not do its step. ``reason`` is ``failed``, ``timed-out`` or ``bad-output``; ``kept`` says that
-    the rotation is still open and will be tried again, else it was aborted."""
+    """A rotator did not do its step: ``reason`` is ``failed``, ``timed-out`` or ``bad-output``. Nothing is lost.
 
-    def __init__(self, about: str, step: str, reason: str, detail: str, *, kept: bool) -> None:
-        fate = (
-            "it is kept and tried again; `rotation abort` gives it up"
-            if kept
-            else "it was aborted and the current value stays"
-        )
+    ``fate`` is what became of the rotation: ``aborted``, ``aborting`` (putting things back is tried again) or
+    ``kept`` (it is tried again).
+    """
+
+    def __init__(self, about: str, step: str, reason: str, detail: str, *, fate: Fate) -> None:
+        then = {
+            "aborted": "it was aborted and the current value stays",
+            "aborting": "putting things back is tried again; the current value stays",
+            "kept": "it is kept and tried again; `rotation abort` gives it up",
+        }[fate]
         said = {"failed": "failed", "timed-out": "took too long", "bad-output": "gave no usable value"}[reason]
-        super().__init__(f"{about}: the rotator {said} at step {step}{f' ({detail})' if detail else ''}; {fate}")
-        self.step, self.reason, self.kept = step, reason, kept
+        super().__init__(f"{about}: the rotator {said} at step {step}{f' ({detail})' if detail else ''}; {then}")
+        self.step, self.reason, self.fate = step, reason, fate
 
 
 class VaultClosed(VaultError):

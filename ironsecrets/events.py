@@ -94,8 +94,9 @@ def _revoked(
 
 
 def expired(state: VaultState, since: int, until: int) -> list[Event]:
-    """The leases whose time ended after ``since`` and not after ``until``, the earliest first."""
-    ended = [one for one in state.leases.by_id.values() if since < one.expires_at <= until]
+    """The leases that had not been revoked and whose time ended after ``since`` and not after ``until``, the earliest
+    first."""
+    ended = [one for one in _open(state, since) if one.expires_at <= until]
     return [
         Event(
             kind="expire",

@@ -72,6 +72,7 @@ MATRIX: dict[str, frozenset[Role]] = {
     "rotation-finish": _OPERATOR,
     "rotation-fail": _OPERATOR,
     "rotation-abort": _OPERATOR,
+    "rotation-aborted": _OPERATOR,
     "reveal": _OPERATOR,
     "mask": _READERS,
     "list": _READERS,

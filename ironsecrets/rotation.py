@@ -1,12 +1,14 @@
 """Rotating a value: the four steps of AWS Secrets Manager as a state machine.
 
-    start -> create -> set -> test -> finish          abort from any of them; fail: as the policy says
+    start -> create -> set -> test -> finish
+    from any of them: abort -> aborted        a step that fails: abort, or back to set, as the policy says
 
 ``start`` opens the rotation before anything happens outside, so that two of one secret cannot interleave and a
 crash leaves a trace. ``create`` makes a pending version, ``set`` records that the outside has it, ``test`` that it
 works there, and ``finish`` moves the labels: pending becomes current, current becomes previous. Each step is a
 command that names its rotation, and applies only after the one before it. Until ``finish`` the current version
-answers; aborting erases the pending one, and all is as it was.
+answers. ``abort`` says, before anything is put back outside, that from now on there is no way but back, and
+``aborted`` that the outside is as it was: only then is the pending version erased.
 """
 
 from typing import Literal
@@ -45,13 +47,14 @@ NO_ROTATION = Refusal("no-rotation", "no such rotation is in progress")
 WRONG_STEP = Refusal("wrong-step", "the rotation is at another step; its steps are create, set, test and finish")
 NO_POLICY = Refusal("no-policy", "the secret has no rotation policy")
 
-STEPS: dict[str, Literal["create", "set", "test", "finish"]] = {
+STEPS: dict[str, Literal["create", "set", "test", "finish", "abort"]] = {
     "start": "create",
     "create": "set",
     "set": "test",
     "test": "finish",
+    "abort": "abort",
 }
-"""The step that comes after the last one that is done."""
+"""What is to be done next, by where a rotation stands."""
 
 
 @attrs.frozen(kw_only=True)
@@ -131,24 +134,21 @@ class FinishRotation:
 
 @attrs.frozen(kw_only=True)
 class FailRotation:
-    """A step failed. ``restored``: the outside is known to be as it was before the rotation.
-
-    Aborts where the policy says so and nothing depends on the pending value; keeps the rotation otherwise, since
-    erasing what the outside may already expect would lose it.
+    """A step failed. What the outside holds is not known now: the rotation aborts, or is kept and set again, as its
+    policy says (without one it aborts). A failed abort is tried again.
     """
 
     environment: EnvironmentField
     name: SecretNameField
     reason: FailureReason
-    restored: bool
     rotation: RotationIdField
-    step: Literal["create", "set", "test", "finish"]
+    step: Literal["create", "set", "test", "finish", "abort"]
     type: Literal["rotation-fail"] = "rotation-fail"
 
 
 @attrs.frozen(kw_only=True)
 class AbortRotation:
-    """Give a rotation up: erase its pending version and leave everything as it was."""
+    """Give a rotation up: from now on things are only put back."""
 
     environment: EnvironmentField
     name: SecretNameField
@@ -156,7 +156,17 @@ class AbortRotation:
     type: Literal["rotation-abort"] = "rotation-abort"
 
 
-StepCommand = CreatePending | MarkSet | MarkTested | FinishRotation | FailRotation | AbortRotation
+@attrs.frozen(kw_only=True)
+class MarkAborted:
+    """The outside is as it was: erase the pending version and leave everything as before the rotation."""
+
+    environment: EnvironmentField
+    name: SecretNameField
+    rotation: RotationIdField
+    type: Literal["rotation-aborted"] = "rotation-aborted"
+
+
+StepCommand = CreatePending | MarkSet | MarkTested | FinishRotation | FailRotation | AbortRotation | MarkAborted
 RotationCommand = SetRotation | ClearRotation | StartRotation | StepCommand
 
 
@@ -194,7 +204,9 @@ def _changed(secret: Secret, at: int, by: PersonName, command: RotationCommand) 
 def _stepped(secret: Secret, rotation: Rotation, at: int, by: PersonName, command: StepCommand) -> _Made:
     upcoming = STEPS[rotation.step]
     match command:
-        case AbortRotation():
+        case AbortRotation() if upcoming != "abort":
+            return Success((attrs.evolve(secret, rotation=attrs.evolve(rotation, step="abort")), ()))
+        case MarkAborted() if upcoming == "abort":
             return Success(_aborted(secret, rotation, at))
         case FailRotation(step=step) if step == upcoming:
             return Success(_failed(secret, rotation, at, command))
@@ -236,6 +248,10 @@ def _aborted(secret: Secret, rotation: Rotation, at: int) -> tuple[Secret, tuple
 
 def _failed(secret: Secret, rotation: Rotation, at: int, command: FailRotation) -> tuple[Secret, tuple[Effect, ...]]:
     count = 1 if secret.failed is None else secret.failed.count + 1
-    noted = attrs.evolve(secret, failed=Failed(at=at, count=count, reason=command.reason, step=command.step))
-    keeps = secret.policy is not None and secret.policy.on_failure == "keep"
-    return (noted, ()) if keeps or not command.restored else _aborted(noted, rotation, at)
+    keeps = command.step != "abort" and secret.policy is not None and secret.policy.on_failure == "keep"
+    kept = attrs.evolve(rotation, step="start" if rotation.version is None else "create")
+    return attrs.evolve(
+        secret,
+        failed=Failed(at=at, count=count, reason=command.reason, step=command.step),
+        rotation=kept if keeps else attrs.evolve(rotation, step="abort"),
+    ), ()

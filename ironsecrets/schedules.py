@@ -43,7 +43,8 @@ BAD_GENERATOR = Refusal(
     "bad-generator", "a generated value needs different characters and at least 64 bits: a longer one, or more of them"
 )
 
-CronField = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Z*,/#-]+(?: [0-9A-Z*,/#-]+){4}\Z", max_length=120)]
+CRON_PATTERN = r"\A[0-9A-Z*,/#-]+(?: [0-9A-Z*,/#-]+){4}\Z"
+CronField = Annotated[str, msgspec.Meta(pattern=CRON_PATTERN, max_length=120)]
 AlphabetField = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]{2,95}\Z")]
 LengthField = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Pause = Annotated[int, msgspec.Meta(ge=0, le=LATEST_TIME)]
@@ -112,7 +113,8 @@ def parse_policy(policy: RotationPolicy) -> Result[RotationPolicy, Refusal]:
 def parse_cron(text: str) -> Result[str, Refusal]:
     """A cron expression that fires at some time, in its canonical spelling. Refusal: ``bad-schedule``."""
     spelled = " ".join(text.upper().split())
-    return Success(spelled) if len(spelled) <= 120 and _fires(spelled, 0) is not None else Failure(BAD_SCHEDULE)
+    shaped = len(spelled) <= 120 and re.match(CRON_PATTERN, spelled) is not None
+    return Success(spelled) if shaped and _fires(spelled, 0) is not None else Failure(BAD_SCHEDULE)
 
 
 def _fires(cron: str, after: int) -> int | None:

@@ -70,12 +70,13 @@ class Version:
 
 @attrs.frozen(kw_only=True)
 class Rotation:
-    """A rotation in progress: the last of its steps that is done, and the pending version once there is one."""
+    """A rotation in progress: the last of its steps that is done (``abort``: it is being put back), and the pending
+    version once there is one."""
 
     id: RotationIdField
     rotator: RotatorNameField
     started_at: Micros
-    step: Literal["start", "create", "set", "test"] = "start"
+    step: Literal["start", "create", "set", "test", "abort"] = "start"
     version: Ordinal | None = None
 
 
@@ -86,7 +87,7 @@ class Failed:
     at: Micros
     count: Size
     reason: FailureReason
-    step: Literal["create", "set", "test", "finish"]
+    step: Literal["create", "set", "test", "finish", "abort"]
 
 
 @attrs.frozen(kw_only=True)

@@ -119,6 +119,7 @@ def apply(state: VaultState, request: Request) -> Applied:
             | rotating.FinishRotation()
             | rotating.FailRotation()
             | rotating.AbortRotation()
+            | rotating.MarkAborted()
         ):
             return _rotation(state, at, principal, command)
         case reading.RevealValue() | reading.MaskValue():

@@ -25,6 +25,7 @@ from ironsecrets.rotation import (
     ClearRotation,
     FailRotation,
     FinishRotation,
+    MarkAborted,
     MarkSet,
     MarkTested,
     SetRotation,
@@ -117,25 +118,26 @@ class VaultMachine(RuleBasedStateMachine):
     @rule(
         which=pick,
         steps=st.lists(
-            st.sampled_from(["next"] * 12 + ["fail", "abort", "start", "create", "set", "test", "finish", "other"]),
+            st.sampled_from(
+                ["next"] * 12 + ["fail", "abort", "aborted", "start", "create", "set", "test", "finish", "other"]
+            ),
             min_size=1,
             max_size=6,
         ),
         value=s.values,
-        restored=st.booleans(),
     )
-    def rotate(self, which: int, steps: list[str], value: bytes, restored: bool) -> None:
+    def rotate(self, which: int, steps: list[str], value: bytes) -> None:
         """A rotation goes on where it was, mostly by its steps in order, and now and then otherwise."""
         known = sorted(self.model.secrets) or [(s.ENVIRONMENTS[0], s.NAMES[0])]
         where = known[which % len(known)]
         for step in steps:
-            self.one_rotation_step(where, step, value, restored)
+            self.one_rotation_step(where, step, value)
 
-    def one_rotation_step(self, where: Any, step: str, value: bytes, restored: bool) -> None:
+    def one_rotation_step(self, where: Any, step: str, value: bytes) -> None:
         environment, name = where
         secret = self.model.secrets.get(where)
         begun = secret is not None and secret.rotation is not None
-        upcoming = ["create", "set", "test", "finish"][len(secret.steps)] if secret is not None and begun else "start"
+        upcoming = secret.upcoming() if secret is not None and begun else "start"
         key: Any = "rt_" + "0" * 16
         if secret is not None and secret.rotation is not None and step != "other":
             key = secret.rotation
@@ -150,11 +152,13 @@ class VaultMachine(RuleBasedStateMachine):
         asked["rotation"] = key
         now = self.clock.time
         if doing == "fail":
-            verdict = self.model.fail(where, key, upcoming if begun else "create", restored)
             at: Any = upcoming if begun else "create"
-            self.ask(FailRotation(**asked, reason="failed", restored=restored, step=at), verdict)
-        elif doing == "abort":
-            self.ask(AbortRotation(**asked), self.model.abort(where, key))
+            self.ask(FailRotation(**asked, reason="failed", step=at), self.model.fail(where, key, at))
+        elif doing in ("abort", "aborted"):
+            # What comes next while aborting is to have aborted.
+            done = doing == "aborted" or (step == "next" and upcoming == "abort")
+            kind = MarkAborted if done else AbortRotation
+            self.ask(kind(**asked), self.model.abort(where, key, done))
         elif doing == "create":
             verdict = self.model.step(where, key, doing, now, value)
             self.ask(NewPending(**asked, value=Sensitive(value)), verdict)
@@ -398,7 +402,7 @@ class VaultMachine(RuleBasedStateMachine):
             labels = [secret.label(version.number) for version in secret.versions]
             assert labels.count("current") == 1
             assert secret.versions[secret.current - 1].destroyed_at is None
-            assert labels.count("pending") == (secret.rotation is not None and secret.rotation.step != "start")
+            assert labels.count("pending") == (secret.rotation is not None and secret.rotation.version is not None)
             assert secret.pending is None or secret.versions[secret.pending - 1].destroyed_at is None
 
     @invariant()

@@ -35,6 +35,7 @@ class Secret:
     rotation: str | None = None
     steps: list[str] = attrs.field(factory=list[str])
     pending: int | None = None
+    aborting: bool = False
 
     def move(self, to: int, now: int, overlap: int) -> None:
         """The label ``current`` moves."""
@@ -44,7 +45,11 @@ class Secret:
         """A rotation ends without a new value."""
         if self.pending is not None:
             self.values[self.pending - 1] = None
-        self.rotation, self.steps, self.pending = None, [], None
+        self.rotation, self.steps, self.pending, self.aborting = None, [], None, False
+
+    def upcoming(self) -> str:
+        """What a rotation does next."""
+        return "abort" if self.aborting else ["create", "set", "test", "finish"][len(self.steps)]
 
 
 @attrs.define
@@ -172,7 +177,7 @@ class Model:
         secret = self.secrets[where]
         if secret.rotation is None or secret.rotation != key:
             return "no-rotation"
-        if [*secret.steps, step] != ["create", "set", "test", "finish"][: len(secret.steps) + 1]:
+        if step != secret.upcoming():
             return "wrong-step"
         secret.steps.append(step)
         if step == "create":
@@ -187,27 +192,34 @@ class Model:
             secret.give_up()
         return "applied"
 
-    def fail(self, where: Where, key: str, step: str, restored: bool) -> str:
+    def fail(self, where: Where, key: str, step: str) -> str:
         verdict = self._live(where)
         if verdict != "applied":
             return verdict
         secret = self.secrets[where]
         if secret.rotation is None or secret.rotation != key:
             return "no-rotation"
-        if step != ["create", "set", "test", "finish"][len(secret.steps)]:
+        if step != secret.upcoming():
             return "wrong-step"
-        if restored and not secret.keeps:
-            secret.give_up()
+        if secret.keeps and not secret.aborting:
+            secret.steps = secret.steps[:1]
+        else:
+            secret.aborting = True
         return "applied"
 
-    def abort(self, where: Where, key: str) -> str:
+    def abort(self, where: Where, key: str, done: bool) -> str:
+        """Begin to put things back, or have done so."""
         verdict = self._live(where)
         if verdict != "applied":
             return verdict
         secret = self.secrets[where]
         if secret.rotation is None or secret.rotation != key:
             return "no-rotation"
-        secret.give_up()
+        if secret.aborting != done:
+            return "wrong-step"
+        secret.aborting = True
+        if done:
+            secret.give_up()
         return "applied"
 
     def answer(self, secret: Secret, label: str, now: int) -> str | bytes:

@@ -9,38 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
-from interpreters.store import Batch, Store
+from interpreters.store import Store
 from interpreters.vault import Vault
-from ironsecrets.errors import StoreUnavailable
 from ironsecrets.sealing import open_value
 from properties import strategies as s
+from properties.dying import Dying, Killed
 from properties.worlds import credential, new_vault, opened_again, world
-
-
-class Killed(StoreUnavailable):
-    """The process ends at this commit, before or after it."""
-
-
-class Dying:
-    """A store that dies at its n-th commit from now on, before it is made or just after."""
-
-    def __init__(self, store: Store, after: int, durable: bool) -> None:
-        self._store, self._left, self._durable = store, after, durable
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def find(self, tag: bytes) -> None:
-        """A dead process looks nothing up."""
-        raise Killed("dead")
-
-    def commit(self, batch: Batch) -> bool:
-        self._left -= 1
-        if self._left >= 0:
-            return self._store.commit(batch)
-        if self._left == -1 and self._durable:
-            self._store.commit(batch)
-        raise Killed("dead")
 
 
 def filled(store: Store, values: list[bytes]) -> dict[str, bytes]:

@@ -93,8 +93,9 @@ def progress_of(secret: Secret) -> str:
     """Where a rotation stands, and what failed last, for people."""
     parts: list[str] = []
     if secret.rotation is not None:
-        done = "begun" if secret.rotation.step == "start" else f"{secret.rotation.step} done"
-        parts.append(f"in progress, {done}, by {secret.rotation.rotator}")
+        step = secret.rotation.step
+        stands = {"start": "begun", "abort": "being put back"}.get(step, f"{step} done")
+        parts.append(f"in progress, {stands}, by {secret.rotation.rotator}")
     if secret.failed is not None:
         times = "once" if secret.failed.count == 1 else f"{secret.failed.count} times"
         parts.append(f"failed {times}, last at {secret.failed.step} ({secret.failed.reason})")
