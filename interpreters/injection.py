@@ -66,7 +66,7 @@ class Injected:
     _lost: set[str] = attrs.field(factory=set[str])
     _mine: set[LeaseId] = attrs.field(factory=set[LeaseId])
     _since: int = 0
-    _warned: str = ""
+    _warned: set[str] = attrs.field(factory=set[str])
 
     def take(self) -> None:
         """Lease everything, or raise what was refused."""
@@ -107,8 +107,8 @@ class Injected:
         return "some" if self._lost else "all"
 
     def _warn(self, line: str) -> None:
-        if line != self._warned:
-            self._warned = line
+        if line not in self._warned:
+            self._warned.add(line)
             print_error(f"warning: {line}")
 
     def _again(self, name: str) -> None:

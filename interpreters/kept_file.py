@@ -57,8 +57,10 @@ class KeptFile:
             return True
         except OSError:
             return False
-        with os.fdopen(descriptor, "rb") as file:
-            return stat.S_ISREG(os.fstat(descriptor).st_mode) and file.read(len(MARK)) == MARK
+        try:
+            return stat.S_ISREG(os.fstat(descriptor).st_mode) and os.read(descriptor, len(MARK)) == MARK
+        finally:
+            os.close(descriptor)
 
     def __enter__(self) -> "KeptFile":
         return self
