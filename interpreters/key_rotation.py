@@ -4,7 +4,7 @@ Each step is one command and one transaction, so a rotation that is killed goes 
 go on all the while: records under either epoch open, and new versions are sealed under the new one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 from returns.result import Failure, Result, Success
@@ -12,7 +12,7 @@ from returns.result import Failure, Result, Success
 from interpreters.conversions import accepted
 from interpreters.engine import Engine
 from interpreters.outcome import Prepared, new_header
-from interpreters.store import NewWrap
+from interpreters.store import RecordKey
 from interpreters.unsealed import found
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap, behind, left_behind
 from ironsecrets.errors import IntegrityError
@@ -21,7 +21,7 @@ from ironsecrets.identifiers import SecretId
 from ironsecrets.keyring import wrap_epoch
 from ironsecrets.principals import Operator
 from ironsecrets.refusals import Refusal
-from ironsecrets.sealing import KEY_BYTES, SALT_BYTES, rewrap_dek
+from ironsecrets.sealing import KEY_BYTES, SALT_BYTES, Wrap, rewrap_dek
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import VaultState
 
@@ -54,7 +54,7 @@ def rotate_key(
         accepted(engine.perform(operator, lambda state, at: _opened(engine, state, at)))
     done = 0
     # Re-wrapping leaves nothing behind but what others change meanwhile: look again until that is nothing.
-    while todo := left_behind(engine.state.secrets, engine.state.epoch()):
+    while todo := _left(engine.state):
         total = done + len(todo)
         for start in range(0, len(todo), batch):
             chunk = todo[start : start + batch]
@@ -67,6 +67,10 @@ def rotate_key(
         retired = accepted(engine.perform(operator, lambda state, at, number=epoch.number: _retired(engine, number)))
         final = retired.erased is not False
     return KeyRotation(epoch=engine.state.epoch(), rewrapped=done, resumed=resumed, final=final)
+
+
+def _left(state: VaultState) -> list[SecretId]:
+    return left_behind(state.epochs, state.rewrapped, state.secrets)
 
 
 def _opened(engine: Engine, state: VaultState, at: int) -> Result[Prepared, Refusal]:
@@ -87,7 +91,7 @@ def _retired(engine: Engine, number: int) -> Result[Prepared, Refusal]:
 
 def _rewrapped(engine: Engine, operator: Operator, chunk: Sequence[SecretId]) -> None:
     """One batch. Wraps made once are used again after a conflict; what others changed meanwhile is left out."""
-    made: dict[tuple[SecretId, int], NewWrap] = {}
+    made: dict[RecordKey, Wrap] = {}
 
     def prepare(state: VaultState, at: int) -> Result[Prepared, Refusal]:
         epoch = state.epoch()
@@ -95,11 +99,10 @@ def _rewrapped(engine: Engine, operator: Operator, chunk: Sequence[SecretId]) ->
             (secret_id, number)
             for secret_id in chunk
             if (secret := state.secrets.by_id.get(secret_id)) is not None
-            for number in behind(secret, epoch)
+            for number in behind(state.epochs, state.rewrapped, secret)
         ]
-        for key in wanted:
-            if key not in made:
-                made[key] = _new_wrap(engine, state, epoch, key)
+        missing = [key for key in wanted if key not in made]
+        made.update(_new_wraps(engine, state, epoch, missing))
         secrets = tuple(dict.fromkeys(secret_id for secret_id, _ in wanted))
         if not secrets:
             return Failure(_NOTHING)
@@ -117,12 +120,19 @@ def _rewrapped(engine: Engine, operator: Operator, chunk: Sequence[SecretId]) ->
 _NOTHING = Refusal("nothing-left", "others have done it meanwhile")
 
 
-def _new_wrap(engine: Engine, state: VaultState, epoch: int, key: tuple[SecretId, int]) -> NewWrap:
-    record = engine.store.record(*key)
-    old = None if record is None else engine.keys.epoch(record.epoch)
-    new = engine.keys.epoch(epoch)
-    if record is None or old is None or new is None:
-        raise IntegrityError(f"sealed record {key[0]} version {key[1]} is missing or names an unknown epoch")
-    salt = engine.entropy.draw(SALT_BYTES)
-    wrap = found(rewrap_dek(record, vault=state.vault, old_key=old, new_key=new, epoch=epoch, salt=salt))
-    return NewWrap(secret=key[0], version=key[1], epoch=epoch, wrap=wrap)
+def _new_wraps(
+    engine: Engine, state: VaultState, epoch: int, keys: Sequence[RecordKey]
+) -> Iterator[tuple[RecordKey, Wrap]]:
+    old = {(wrap.secret, wrap.version): wrap for wrap in engine.store.wraps(keys)}
+    new_key = engine.keys.epoch(epoch)
+    salts = engine.entropy.draw(SALT_BYTES * len(keys))
+    for at, key in enumerate(keys):
+        wrap = old.get(key)
+        old_key = None if wrap is None else engine.keys.epoch(wrap.epoch)
+        if wrap is None or old_key is None or new_key is None:
+            raise IntegrityError(f"sealed record {key[0]} version {key[1]} is missing or names an unknown epoch")
+        salt = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
+        yield (
+            key,
+            found(rewrap_dek(wrap, vault=state.vault, old_key=old_key, new_key=new_key, epoch=epoch, salt=salt)),
+        )

@@ -1,14 +1,14 @@
 """The in-memory store: the smallest thing that obeys the laws of a store, for tests and for hosts without a disk."""
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import attrs
 
 from interpreters.store import Batch, Image, RecordKey, StoredEntry
 from ironsecrets.identifiers import SecretId
-from ironsecrets.sealing import SealedRecord
+from ironsecrets.sealing import SealedRecord, Wrap
 
 
 class MemoryStore:
@@ -70,6 +70,10 @@ class MemoryStore:
 
     def record(self, secret: SecretId, version: int) -> SealedRecord | None:
         return self._records.get((secret, version))
+
+    def wraps(self, keys: Sequence[RecordKey]) -> Sequence[Wrap]:
+        found = (self._records[key] for key in keys if key in self._records)
+        return [Wrap(secret=one.secret, version=one.version, epoch=one.epoch, wrap=one.wrap) for one in found]
 
     def records(self) -> Iterator[SealedRecord]:
         yield from list(self._records.values())

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import attrs
 from returns.result import Result
 
-from interpreters.store import NewWrap
 from ironsecrets.drafts import Draft
 from ironsecrets.header import Header, encode_header, header_mac
 from ironsecrets.identifiers import RequestId
 from ironsecrets.refusals import Refusal
-from ironsecrets.sealing import SealedRecord
+from ironsecrets.sealing import SealedRecord, Wrap
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.state import VaultState
 from ironsecrets.vault import Command
@@ -40,7 +39,7 @@ class Prepared:
     command: Command
     record: SealedRecord | None = None
     shown: Sensitive | None = None
-    rewrap: tuple[NewWrap, ...] = ()
+    rewrap: tuple[Wrap, ...] = ()
     header: NewHeader | None = None
 
 

@@ -150,10 +150,11 @@ def _records_held(engine: Engine, state: VaultState, progress: Progress | None) 
     total = len(expected)
     for number, record in enumerate(engine.store.records()):
         name = f"sealed record {record.secret} version {record.version}"
-        version = expected.pop((record.secret, record.version), None)
-        if version is None:
+        known = expected.pop((record.secret, record.version), None)
+        if known is None:
             return _beside("records", "no other records than the log knows", name)
-        key = engine.keys.epoch(record.epoch) if version.epoch == record.epoch else None
+        version, epoch = known
+        key = engine.keys.epoch(record.epoch) if epoch == record.epoch else None
         opened = (
             Failure(Tampered(name))
             if key is None

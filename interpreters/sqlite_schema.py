@@ -53,6 +53,8 @@ def harden(connection: apsw.Connection, busy_timeout: float) -> None:
         ("secure_delete", "ON"),
         ("temp_store", "MEMORY"),
         ("mmap_size", "0"),
+        # KiB, used as far as there are pages: a rotation of many keys updates records all over the file.
+        ("cache_size", "-32768"),
         ("wal_autocheckpoint", "0"),
     ):
         run(connection, f"PRAGMA {name} = {setting}")

@@ -7,7 +7,7 @@ anew. In a forked child the store refuses and never touches the parent's connect
 import ctypes
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from interpreters.ballast import Ballast
 from interpreters.leader import file_lock
 from interpreters.sqlite_errors import full, translated
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
-from interpreters.store import Batch, Image, StoredEntry
+from interpreters.store import Batch, Image, RecordKey, StoredEntry
 from ironsecrets.errors import (
     IntegrityError,
     NotAVault,
@@ -29,7 +29,7 @@ from ironsecrets.errors import (
     VaultNotFound,
 )
 from ironsecrets.identifiers import SecretId
-from ironsecrets.sealing import SealedRecord
+from ironsecrets.sealing import SealedRecord, Wrap
 
 CHECKPOINT_PAGES = 1000
 PAGE = 500
@@ -223,6 +223,13 @@ class SqliteStore:
         query = f"SELECT {_RECORD} FROM records WHERE secret = ? AND version = ?"
         rows = self._rows(query, secret, version)
         return _record(rows[0][1:]) if rows else None
+
+    def wraps(self, keys: Sequence[RecordKey]) -> Sequence[Wrap]:
+        query = "SELECT secret, version, epoch, wrap FROM records WHERE secret = ? AND version = ?"
+        connection = self._connected()
+        with translated(self.path):
+            rows: list[Any] = list(connection.executemany(query, keys))
+        return [Wrap(secret=SecretId(s), version=v, epoch=e, wrap=w) for s, v, e, w in rows]
 
     def records(self) -> Iterator[SealedRecord]:
         query = f"SELECT {_RECORD} FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?"

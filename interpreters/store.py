@@ -3,14 +3,14 @@
 Whoever writes a store implements :class:`Store` and runs ``pytest properties --store module:factory``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import attrs
 
 from ironsecrets.identifiers import SecretId
-from ironsecrets.sealing import SealedRecord
+from ironsecrets.sealing import SealedRecord, Wrap
 
 RecordKey = tuple[SecretId, int]
 
@@ -21,16 +21,6 @@ class StoredEntry:
 
     tag: bytes
     sealed: bytes
-
-
-@attrs.frozen(kw_only=True)
-class NewWrap:
-    """Another wrap for a record that is there; its body stays."""
-
-    secret: SecretId
-    version: int
-    epoch: int
-    wrap: bytes
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +48,7 @@ class Batch:
     snapshot: bytes | None = None
     keep: tuple[SealedRecord, ...] = ()
     erase: tuple[RecordKey, ...] = ()
-    rewrap: tuple[NewWrap, ...] = ()
+    rewrap: tuple[Wrap, ...] = ()
     urgent: bool = False
 
 
@@ -95,6 +85,10 @@ class Store(Protocol):
 
     def record(self, secret: SecretId, version: int) -> SealedRecord | None:
         """One sealed record, or None."""
+        ...
+
+    def wraps(self, keys: Sequence[RecordKey]) -> Sequence[Wrap]:
+        """The wraps of these records, in any order; what is not there is left out."""
         ...
 
     def records(self) -> Iterator[SealedRecord]:

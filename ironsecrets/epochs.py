@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 import attrs
 import msgspec
+from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.effects import Effect, RewrapRecord, WriteHeader
 from ironsecrets.identifiers import DigestField, Micros, Ordinal, SecretId, SecretIdField, Size, Span
 from ironsecrets.refusals import Refusal
-from ironsecrets.secrets import STALE_EPOCH, Secret, Secrets
+from ironsecrets.secrets import STALE_EPOCH, Secret, Secrets, Version
 
 WRAP_LIMIT = 2**31
 BATCH_LIMIT = 1000
@@ -73,7 +74,11 @@ class SetKeyPolicy:
 
 
 Epochs = tuple[Epoch, ...]
-Changed = Result[tuple[Epochs, Secrets, tuple[Effect, ...]], Refusal]
+"""The current epoch is the last; the one before it is there while a rotation of the key goes on."""
+Rewrapped = Map[SecretId, bool]
+"""The secrets that a rotation in progress has re-wrapped. A version holds the epoch that it was sealed under at first:
+so re-wrapping a secret changes one key of a map, and nothing of the secret."""
+Changed = Result[tuple[Epochs, Rewrapped, tuple[Effect, ...]], Refusal]
 
 
 def wrapped(epochs: Epochs) -> Epochs:
@@ -87,57 +92,63 @@ def released(epochs: Epochs, numbers: tuple[int, ...]) -> Epochs:
     return tuple(attrs.evolve(e, live=e.live - numbers.count(e.number)) for e in epochs) if numbers else epochs
 
 
-def open_epoch(epochs: Epochs, secrets: Secrets, at: int, command: OpenEpoch) -> Changed:
+def open_epoch(epochs: Epochs, at: int, command: OpenEpoch) -> Changed:
     """Refusals: ``epoch-unfinished``, ``stale-epoch``."""
     if len(epochs) != 1:
         return Failure(EPOCH_UNFINISHED)
     if command.epoch != epochs[0].number + 1:
         return Failure(STALE_EPOCH)
     opened = Epoch(created_at=at, live=0, number=command.epoch, wraps=0)
-    return Success(((*epochs, opened), secrets, (WriteHeader(command.header),)))
+    return Success(((*epochs, opened), Map(), (WriteHeader(command.header),)))
 
 
-def behind(secret: Secret, epoch: int) -> tuple[int, ...]:
-    """The numbers of the live versions that are wrapped under an earlier epoch."""
-    return tuple(v.number for v in secret.versions if v.destroyed_at is None and v.epoch < epoch)
+def wrapped_under(epochs: Epochs, rewrapped: Rewrapped, secret: SecretId, version: Version) -> int:
+    """The epoch that a live version's DEK is wrapped under now."""
+    moved = secret in rewrapped or version.epoch >= epochs[-1].number
+    return epochs[-1].number if moved else epochs[0].number
 
 
-def left_behind(secrets: Secrets, epoch: int) -> list[SecretId]:
-    """The secrets that a rotation to ``epoch`` still has to re-wrap."""
-    return sorted(secret.id for secret in secrets.by_id.values() if behind(secret, epoch))
+def behind(epochs: Epochs, rewrapped: Rewrapped, secret: Secret) -> tuple[int, ...]:
+    """The numbers of the live versions that are wrapped under the epoch before the current one."""
+    if len(epochs) == 1 or secret.id in rewrapped:
+        return ()
+    current = epochs[-1].number
+    return tuple([v.number for v in secret.versions if v.epoch < current and v.destroyed_at is None])
 
 
-def rewrap(epochs: Epochs, secrets: Secrets, command: Rewrap) -> Changed:
+def left_behind(epochs: Epochs, rewrapped: Rewrapped, secrets: Secrets) -> list[SecretId]:
+    """The secrets that a rotation still has to re-wrap, the oldest first, as a store may keep them."""
+    found = [secret for secret in secrets.by_id.values() if behind(epochs, rewrapped, secret)]
+    return [secret.id for secret in sorted(found, key=lambda secret: (secret.created_at, secret.id))]
+
+
+def rewrap(epochs: Epochs, rewrapped: Rewrapped, secrets: Secrets, command: Rewrap) -> Changed:
     """Refusals: ``stale-epoch``, ``stale-rewrap``."""
     if command.epoch != epochs[-1].number:
         return Failure(STALE_EPOCH)
     effects: list[Effect] = []
-    moved: list[int] = []
-    changing = secrets.by_id.mutate()
+    moved = rewrapped.mutate()
     for secret_id in command.secrets:
-        secret = changing.get(secret_id)
-        numbers = () if secret is None else behind(secret, command.epoch)
-        if secret is None or not numbers:
+        secret = secrets.by_id.get(secret_id)
+        numbers = () if secret is None or secret_id in moved else behind(epochs, rewrapped, secret)
+        if not numbers:
             return Failure(STALE_REWRAP)
-        moved += [secret.versions[number - 1].epoch for number in numbers]
         effects += [RewrapRecord(secret_id, number, command.epoch) for number in numbers]
-        versions = tuple(attrs.evolve(v, epoch=command.epoch) if v.number in numbers else v for v in secret.versions)
-        changing[secret_id] = attrs.evolve(secret, versions=versions)
-    by_id = changing.finish()
-    left = released(epochs, tuple(moved))
-    current = attrs.evolve(left[-1], wraps=left[-1].wraps + len(moved), live=left[-1].live + len(moved))
-    return Success(((*left[:-1], current), attrs.evolve(secrets, by_id=by_id), tuple(effects)))
+        moved[secret_id] = True
+    old, current = epochs[0], epochs[-1]
+    left = attrs.evolve(old, live=old.live - len(effects))
+    more = attrs.evolve(current, wraps=current.wraps + len(effects), live=current.live + len(effects))
+    return Success(((left, more), moved.finish(), tuple(effects)))
 
 
-def retire_epoch(epochs: Epochs, secrets: Secrets, command: RetireEpoch) -> Changed:
+def retire_epoch(epochs: Epochs, command: RetireEpoch) -> Changed:
     """Refusals: ``unknown-epoch``, ``epoch-in-use``."""
     found = next((epoch for epoch in epochs if epoch.number == command.epoch), None)
     if found is None:
         return Failure(UNKNOWN_EPOCH)
     if found.live or found is epochs[-1]:
         return Failure(EPOCH_IN_USE)
-    rest = tuple(epoch for epoch in epochs if epoch is not found)
-    return Success((rest, secrets, (WriteHeader(command.header),)))
+    return Success((epochs[-1:], Map(), (WriteHeader(command.header),)))
 
 
 def due(epochs: Epochs, age: int | None, at: int) -> str | None:

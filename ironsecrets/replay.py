@@ -12,6 +12,7 @@ from returns.result import Failure, Result, Success
 
 from ironsecrets.audit import AuditEntry, decode_entry, recorded, request_of
 from ironsecrets.checkpoint import Checkpoint, vault_of
+from ironsecrets.epochs import wrapped_under
 from ironsecrets.identifiers import SecretId
 from ironsecrets.refusals import APPLIED
 from ironsecrets.secrets import Version
@@ -110,10 +111,13 @@ def _beside(rule: str, expected: str, found: str) -> Result[VaultState, Divergen
     return Failure(Divergence(rule=rule, seq=None, expected=expected, found=found))
 
 
-def records_of(state: VaultState) -> dict[tuple[SecretId, int], Version]:
+def records_of(state: VaultState) -> dict[tuple[SecretId, int], tuple[Version, int]]:
     """The versions whose sealed records a store in this state holds, by secret id and number."""
     return {
-        (secret.id, version.number): version
+        (secret.id, version.number): (
+            version,
+            wrapped_under(state.epochs, state.rewrapped, secret.id, version),
+        )
         for secret in state.secrets.by_id.values()
         for version in secret.versions
         if version.destroyed_at is None

@@ -33,6 +33,8 @@ SEAL_OVERHEAD = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES
 VALUE_TOO_LARGE = Refusal("value-too-large", "a value holds at most 1 MiB")
 
 Buffer = bytes | bytearray | memoryview
+_SEAL_PREFIX = length_prefixed("ironsecrets/v1/seal", SUITE)
+_DEK_PREFIX = length_prefixed("ironsecrets/v1/dek", SUITE)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +46,16 @@ class SealedRecord:
     epoch: int
     wrap: bytes
     body: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Wrap:
+    """The wrapped DEK of one version's record."""
+
+    secret: SecretId
+    version: int
+    epoch: int
+    wrap: bytes
 
 
 def digest_of(record: SealedRecord) -> Digest:
@@ -73,7 +85,7 @@ def gcm_open(key: Buffer, nonce: bytes, sealed: Buffer, associated: bytes) -> by
 
 def _expand(key: Buffer, salt: bytes, context: bytes) -> bytearray:
     out = bytearray(KEY_BYTES + NONCE_BYTES + COMMITMENT_BYTES)
-    info = length_prefixed("ironsecrets/v1/seal", SUITE, salt, context)
+    info = _SEAL_PREFIX + length_prefixed(salt, context)
     HKDFExpand(hashes.SHA256(), len(out), info).derive_into(key, out)
     return out
 
@@ -111,7 +123,7 @@ def value_context(vault: VaultId, secret: SecretId, version: int) -> bytes:
 
 def wrap_context(vault: VaultId, secret: SecretId, version: int, epoch: int) -> bytes:
     """Associated data of a wrapped DEK."""
-    return length_prefixed("ironsecrets/v1/dek", SUITE, vault, secret, version, epoch)
+    return _DEK_PREFIX + length_prefixed(vault, secret, version, epoch)
 
 
 @attrs.frozen(kw_only=True)
@@ -146,18 +158,18 @@ def seal_value(
 
 
 def rewrap_dek(
-    record: SealedRecord, *, vault: VaultId, old_key: Buffer, new_key: Buffer, epoch: int, salt: bytes
-) -> Result[bytes, Tampered]:
-    """The record's DEK, wrapped under another epoch. Its body is neither needed nor touched."""
-    context = wrap_context(vault, record.secret, record.version, record.epoch)
-    what = f"wrapped DEK of sealed record {record.secret} version {record.version}"
+    old: Wrap, *, vault: VaultId, old_key: Buffer, new_key: Buffer, epoch: int, salt: bytes
+) -> Result[Wrap, Tampered]:
+    """The DEK, wrapped under another epoch. The record's body is neither needed nor touched."""
+    secret, version = old.secret, old.version
+    what = f"wrapped DEK of sealed record {secret} version {version}"
 
-    def again(dek: bytearray) -> bytes:
-        wrap = seal(new_key, wrap_context(vault, record.secret, record.version, epoch), salt, dek)
+    def again(dek: bytearray) -> Wrap:
+        wrap = seal(new_key, wrap_context(vault, secret, version, epoch), salt, dek)
         wipe(dek)
-        return wrap
+        return Wrap(secret=secret, version=version, epoch=epoch, wrap=wrap)
 
-    return unseal(old_key, context, record.wrap, what).map(again)
+    return unseal(old_key, wrap_context(vault, secret, version, old.epoch), old.wrap, what).map(again)
 
 
 def open_value(

@@ -24,6 +24,7 @@ from ironsecrets.identifiers import (
     GrantId,
     Micros,
     Ordinal,
+    SecretIdField,
     Size,
     Span,
     VaultId,
@@ -52,6 +53,7 @@ class _Snapshot:
     leases: tuple[Lease, ...]
     prune_grants: tuple[tuple[str, Annotated[int, msgspec.Meta(ge=1)]], ...]
     prune_leases: tuple[tuple[str, Annotated[int, msgspec.Meta(ge=1)]], ...]
+    rewrapped: tuple[SecretIdField, ...]
     secrets: tuple[Secret, ...]
     size: Size
     slots: tuple[SlotRecord, ...]
@@ -90,6 +92,7 @@ def encode_snapshot(state: VaultState) -> bytes:
             leases=_sorted(state.leases.by_id.values(), "id"),
             prune_grants=_thresholds(state.grants.by_agent),
             prune_leases=_thresholds(state.leases.by_agent),
+            rewrapped=tuple(sorted(state.rewrapped)),
             secrets=_sorted(state.secrets.by_id.values(), "id"),
             size=state.log.size,
             slots=state.slots.all,
@@ -118,6 +121,7 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
             vault=VaultId(snapshot.vault),
             header=snapshot.header,
             epochs=snapshot.epochs,
+            rewrapped=Map((one, True) for one in snapshot.rewrapped),
             epoch_age=snapshot.epoch_age,
             slots=Slots(snapshot.slots, snapshot.root_generation),
             secrets=Secrets(

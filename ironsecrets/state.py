@@ -1,9 +1,10 @@
 """The state of a vault: one frozen value made of each capability's part."""
 
 import attrs
+from immutables import Map
 
 from ironsecrets.agents import Agents
-from ironsecrets.epochs import DEFAULT_AGE, Epoch
+from ironsecrets.epochs import DEFAULT_AGE, Epochs, Rewrapped
 from ironsecrets.grants import Grants
 from ironsecrets.identifiers import Digest, VaultId
 from ironsecrets.leases import Access, Leases
@@ -21,7 +22,8 @@ class VaultState:
 
     vault: VaultId = VaultId("")
     header: Digest = Digest("")
-    epochs: tuple[Epoch, ...] = ()
+    epochs: Epochs = ()
+    rewrapped: Rewrapped = Map()
     epoch_age: int | None = DEFAULT_AGE
     slots: Slots = Slots()
     secrets: Secrets = Secrets()

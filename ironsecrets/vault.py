@@ -143,18 +143,18 @@ def apply(state: VaultState, request: Request) -> Applied:
 
 
 def _epoch(state: VaultState, at: int, command: EpochCommand) -> Applied:
-    epochs, secrets = state.epochs, state.secrets
+    epochs = state.epochs
     match command:
         case keying.SetKeyPolicy():
             return Success(Transition(attrs.evolve(state, epoch_age=command.age)))
         case keying.OpenEpoch():
-            changed, header = keying.open_epoch(epochs, secrets, at, command), command.header
+            changed, header = keying.open_epoch(epochs, at, command), command.header
         case keying.Rewrap():
-            changed, header = keying.rewrap(epochs, secrets, command), state.header
+            changed, header = keying.rewrap(epochs, state.rewrapped, state.secrets, command), state.header
         case keying.RetireEpoch():
-            changed, header = keying.retire_epoch(epochs, secrets, command), command.header
+            changed, header = keying.retire_epoch(epochs, command), command.header
     return changed.map(
-        lambda made: Transition(attrs.evolve(state, epochs=made[0], secrets=made[1], header=header), made[2])
+        lambda made: Transition(attrs.evolve(state, epochs=made[0], rewrapped=made[1], header=header), made[2])
     )
 
 
@@ -209,11 +209,12 @@ def _secret(state: VaultState, at: int, principal: Principal, command: SecretCom
 
 
 def _erased_epochs(state: VaultState, effects: tuple[Effect, ...]) -> tuple[int, ...]:
-    return tuple(
-        state.secrets.by_id[effect.secret].versions[effect.version - 1].epoch
+    versions = (
+        (effect.secret, state.secrets.by_id[effect.secret].versions[effect.version - 1])
         for effect in effects
         if isinstance(effect, EraseRecord)
     )
+    return tuple(keying.wrapped_under(state.epochs, state.rewrapped, secret, version) for secret, version in versions)
 
 
 def _put(state: VaultState, at: int, principal: Principal, command: keeping.Put) -> Applied:

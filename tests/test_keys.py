@@ -54,6 +54,7 @@ with ironsecrets.open_vault(sys.argv[1], master_key=bytes.fromhex(sys.argv[2])) 
 """
 
 
+@pytest.mark.timeout(3600 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 300)
 def test_kill_9_at_random_moments_of_a_rotation(path: Path, opened: Opener) -> None:
     """A rotation of many secrets is killed again and again; each time every value is there, and it goes on.
 

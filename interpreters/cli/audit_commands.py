@@ -45,7 +45,9 @@ def log(session: Session, last: int | None, as_json: bool) -> None:
 def _row(entry: AuditEntry) -> tuple[object, ...]:
     fields = as_fields(entry.command)
     about = [
-        str(fields[key]) for key in ("agent", "name", "selector", "grant", "what", "environment") if fields.get(key)
+        str(fields[key])
+        for key in ("agent", "name", "selector", "grant", "what", "environment", "rotator", "step", "reason")
+        if fields.get(key)
     ]
     who = f"{entry.principal.type} {entry.principal.id}"
     return entry.seq, when(entry.at), who, entry.command.type, " ".join(about), entry.verdict

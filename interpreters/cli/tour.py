@@ -17,6 +17,7 @@ ENV_FILE = """\
 # what a service needs
 export OPENAI_API_KEY="sk-proj-{openai}"   # quoted, with a comment
 DATABASE_URL=postgresql://app:{database}@db/app?sslmode=require
+SESSION_KEY={session}
 """
 SHOW_KEY = "echo the child sees a key of ${#OPENAI_API_KEY} characters"
 
@@ -82,11 +83,11 @@ def take(keep: bool) -> int:
 
 def _walk(tour: Tour) -> None:
     openai = secrets.token_urlsafe(24)
-    (tour.folder / ".env").write_text(ENV_FILE.format(openai=openai, database=secrets.token_hex(8)))
+    (tour.folder / ".env").write_text(ENV_FILE.format(openai=openai, database=secrets.token_hex(8), session="0" * 12))
 
     tour.say("Create a vault and import what a service keeps in its .env; values are shown masked.")
     tour.run("init", holds="created vault")
-    tour.run("import", ".env", holds="imported 2 secrets")
+    tour.run("import", ".env", holds="imported 3 secrets")
     tour.run("list", holds="OPENAI_API_KEY", lacks=openai)
     tour.run("get", "OPENAI_API_KEY", holds="sk-proj-***", lacks=openai)
 
@@ -109,8 +110,22 @@ def _walk(tour: Tour) -> None:
     time.sleep(1.1)
     tour.run("run", "--agent", "agent_brief", *wanted, *child, status=3, holds="expired", lacks="characters")
 
+    tour.say("Rotate a value on schedule, or now: the next use sees the new one, the one before is kept as previous.")
+    policy = ("--every", "30d", "--rotator", "generated", "--overlap", "1h")
+    tour.run("rotation", "set", "SESSION_KEY", *policy, holds="every 30d, generated, overlap 1h")
+    tour.run("rotation", "now", "SESSION_KEY", holds="version 2 is current, 1 is previous")
+    tour.run("history", "SESSION_KEY", holds="previous")
+    tour.run("grant", "agent_web", "SESSION_KEY", holds="gr_")
+    show = ("--", "sh", "-c", "echo the next child sees one of ${#SESSION_KEY} characters")
+    tour.run("run", "--agent", "agent_web", *show, holds="one of 32 characters")
+    tour.run("rotation", "set", "OPENAI_API_KEY", "--preset", "llm-api-key", holds="every 90d")
+    tour.run("rotation", "due", "--within", "91d", holds="OPENAI_API_KEY")
+
+    tour.say("Rotate the vault's own key: every secret's key is wrapped anew, no value is touched.")
+    tour.run("rotate-key", holds="epoch 2 is current; 3 secrets re-wrapped")
+
     tour.say("Read the log: every decision stands there, refusals too, and no value.")
-    tour.run("audit", "log", "--last", "6", holds="no-grant", lacks=openai)
+    tour.run("audit", "log", "--last", "24", holds="no-grant", lacks=openai)
 
     tour.say("Verify: the log replays through the functions that decided, and every record opens.")
     tour.run("audit", "verify", holds="verified")

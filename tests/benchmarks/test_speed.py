@@ -20,7 +20,7 @@ from interpreters.sqlite_schema import harden
 from ironsecrets.identifiers import SecretId, VaultId
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.replay import replay
-from ironsecrets.sealing import SealedRecord, SealingDraw, digest_of, open_value, rewrap_dek, seal_value
+from ironsecrets.sealing import SealingDraw, Wrap, digest_of, open_value, rewrap_dek, seal_value
 from properties.worlds import MASTER_KEY
 
 VALUE = os.urandom(64)
@@ -142,11 +142,11 @@ def test_floor_rewrap_every_secret(benchmark: Any, many: Any) -> None:
         for start in range(0, len(rows), 500):
             connection.execute("begin immediate")
             for secret, version, epoch, wrap in rows[start : start + 500]:
-                record = SealedRecord(secret=secret, version=version, epoch=epoch, wrap=wrap, body=b"")
+                old = Wrap(secret=secret, version=version, epoch=epoch, wrap=wrap)
                 new = rewrap_dek(
-                    record, vault=engine.header.vault, old_key=key, new_key=key, epoch=epoch, salt=os.urandom(24)
+                    old, vault=engine.header.vault, old_key=key, new_key=key, epoch=epoch, salt=os.urandom(24)
                 ).unwrap()
-                connection.execute(update, (epoch, new, secret, version))
+                connection.execute(update, (epoch, new.wrap, secret, version))
             connection.execute("commit")
 
     benchmark.pedantic(floor, rounds=2)
