@@ -32,11 +32,10 @@ class Reveal:
 
 
 @attrs.frozen
-class RewrapRecord:
-    """Replace the version's wrapped DEK by one under ``epoch``; its ciphertext stays."""
+class RewrapRecords:
+    """Replace the wrapped DEKs of what these secrets have left behind by ones under ``epoch``; ciphertexts stay."""
 
-    secret: SecretId
-    version: int
+    secrets: tuple[SecretId, ...]
     epoch: int
 
 
@@ -47,4 +46,4 @@ class WriteHeader:
     digest: Digest
 
 
-Effect = KeepRecord | EraseRecord | Reveal | RewrapRecord | WriteHeader
+Effect = KeepRecord | EraseRecord | Reveal | RewrapRecords | WriteHeader

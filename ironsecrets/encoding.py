@@ -13,6 +13,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 _T = TypeVar("_T")
+_EIGHT = (8).to_bytes(4, "big")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -20,13 +21,11 @@ def length_prefixed(*parts: str | bytes | int) -> bytes:
     """Each part behind its 32-bit big-endian length; integers as 64-bit big-endian, texts as UTF-8."""
     out: list[bytes] = []
     for part in parts:
-        if isinstance(part, str):
-            raw = part.encode()
-        elif isinstance(part, int):
-            raw = part.to_bytes(8, "big")
+        if isinstance(part, int):
+            out.append(_EIGHT + part.to_bytes(8, "big"))
         else:
-            raw = part
-        out += (len(raw).to_bytes(4, "big"), raw)
+            raw = part.encode() if isinstance(part, str) else part
+            out.append(len(raw).to_bytes(4, "big") + raw)
     return b"".join(out)
 
 

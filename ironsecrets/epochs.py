@@ -12,7 +12,7 @@ import msgspec
 from immutables import Map
 from returns.result import Failure, Result, Success
 
-from ironsecrets.effects import Effect, RewrapRecord, WriteHeader
+from ironsecrets.effects import Effect, RewrapRecords, WriteHeader
 from ironsecrets.identifiers import DigestField, Micros, Ordinal, SecretId, SecretIdField, Size, Span
 from ironsecrets.refusals import Refusal
 from ironsecrets.secrets import STALE_EPOCH, Secret, Secrets, Version
@@ -126,19 +126,18 @@ def rewrap(epochs: Epochs, rewrapped: Rewrapped, secrets: Secrets, command: Rewr
     """Refusals: ``stale-epoch``, ``stale-rewrap``."""
     if command.epoch != epochs[-1].number:
         return Failure(STALE_EPOCH)
-    effects: list[Effect] = []
-    moved = rewrapped.mutate()
+    count, moved = 0, rewrapped.mutate()
     for secret_id in command.secrets:
         secret = secrets.by_id.get(secret_id)
         numbers = () if secret is None or secret_id in moved else behind(epochs, rewrapped, secret)
         if not numbers:
             return Failure(STALE_REWRAP)
-        effects += [RewrapRecord(secret_id, number, command.epoch) for number in numbers]
+        count += len(numbers)
         moved[secret_id] = True
     old, current = epochs[0], epochs[-1]
-    left = attrs.evolve(old, live=old.live - len(effects))
-    more = attrs.evolve(current, wraps=current.wraps + len(effects), live=current.live + len(effects))
-    return Success(((left, more), moved.finish(), tuple(effects)))
+    left = attrs.evolve(old, live=old.live - count)
+    more = attrs.evolve(current, wraps=current.wraps + count, live=current.live + count)
+    return Success(((left, more), moved.finish(), (RewrapRecords(command.secrets, command.epoch),)))
 
 
 def retire_epoch(epochs: Epochs, command: RetireEpoch) -> Changed:

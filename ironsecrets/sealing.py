@@ -164,12 +164,15 @@ def rewrap_dek(
     secret, version = old.secret, old.version
     what = f"wrapped DEK of sealed record {secret} version {version}"
 
-    def again(dek: bytearray) -> Wrap:
-        wrap = seal(new_key, wrap_context(vault, secret, version, epoch), salt, dek)
-        wipe(dek)
-        return Wrap(secret=secret, version=version, epoch=epoch, wrap=wrap)
-
-    return unseal(old_key, wrap_context(vault, secret, version, old.epoch), old.wrap, what).map(again)
+    match unseal(old_key, wrap_context(vault, secret, version, old.epoch), old.wrap, what):
+        case Success(dek):
+            wrap = seal(new_key, wrap_context(vault, secret, version, epoch), salt, dek)
+            wipe(dek)
+            return Success(Wrap(secret=secret, version=version, epoch=epoch, wrap=wrap))
+        case Failure(tampered):
+            return Failure(tampered)
+        case _:
+            raise AssertionError
 
 
 def open_value(
