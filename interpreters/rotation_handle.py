@@ -96,7 +96,9 @@ class RotationHandle:
 
     def plans(self, *, environment: str | None = None) -> Sequence[tuple[Secret, Sequence[Due]]]:
         """Every secret that has a policy or is being rotated, with what is to come for it."""
-        plans = self._looked(environment)
+        plans: dict[tuple[str, str], list[Due]] = {}
+        for due in self._looked(environment):
+            plans.setdefault((due.environment, due.name), []).append(due)
         within = None if environment is None else accepted(ids.parse_environment(environment))
         found = (
             secret
@@ -106,7 +108,7 @@ class RotationHandle:
             and within in (None, secret.environment)
         )
         return [
-            (secret, [due for due in plans if (due.environment, due.name) == (secret.environment, secret.name)])
+            (secret, plans.get((secret.environment, secret.name), []))
             for secret in sorted(found, key=lambda secret: (secret.environment, secret.name))
         ]
 

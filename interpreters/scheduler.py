@@ -8,7 +8,7 @@ rotates a few values at most, so that a clock that jumps rotates nothing by the 
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 
@@ -101,12 +101,10 @@ class Scheduler:
             engine=self.engine, operator=self.operator, rotators=self.rotators, sleep=sleep_using_event(self.ended)
         )
         ready = [due for due in agenda(state.secrets) if due.ready(now)]
-        held = [due for due in ready if due.held(now) and not self.accept_clock]
-        todo = [due for due in ready if due not in held]
-        values = [due for due in todo if due.kind != "destroy-previous"]
-        reminders = [due for due in values if isinstance(driver.rotator(due.rotator), Manual | None)]
-        driven = [due for due in values if due not in reminders]
-        destroyed = [due for due in todo if due.kind == "destroy-previous" and self._destroyed(due)]
+        held, todo = _parted(ready, lambda due: due.held(now) and not self.accept_clock)
+        outdated, values = _parted(todo, lambda due: due.kind == "destroy-previous")
+        reminders, driven = _parted(values, lambda due: isinstance(driver.rotator(due.rotator), Manual | None))
+        destroyed = [due for due in outdated if self._destroyed(due)]
         rotated: list[Rotated] = []
         failed: list[RotationFailed | Refused] = []
         for due in driven[: self.most]:
@@ -222,3 +220,10 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _parted(items: Iterable[Due], those: Callable[[Due], bool]) -> tuple[list[Due], list[Due]]:
+    found: tuple[list[Due], list[Due]] = ([], [])
+    for item in items:
+        found[0 if those(item) else 1].append(item)
+    return found

@@ -194,7 +194,11 @@ def test_the_command_runs_until_it_is_told_to_end(made: Command) -> None:
 def test_a_pass_from_cron(made: Command) -> None:
     assert made.ok("rotation", "run", "--once").text == ""
     made.ok("put", "token", "--expires-in", "1s", stdin="old")
-    made.ok("rotation", "set", "token", "--preset", "oauth-token", "--rotator", "generated")
+    made.ok("put", "endless", stdin="old")
+    assert "never due" in made.ok("rotation", "set", "endless", "--preset", "oauth-token").error
+    made.ok("rotation", "clear", "endless")
+    done = made.ok("rotation", "set", "token", "--preset", "oauth-token", "--rotator", "generated")
+    assert "never due" not in done.error
     assert "when it expires" not in made.ok("rotation", "status").text
     assert "5m before it expires, generated" in made.ok("rotation", "status").text
     assert made.ok("rotation", "due").text == "nothing is due\n", "not within a minute of having become current"

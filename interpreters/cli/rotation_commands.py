@@ -38,6 +38,7 @@ from interpreters.rotation_handle import Preset
 from interpreters.rotator_file import load_rotators
 from interpreters.rotators import Rotator
 from interpreters.scheduler import Pass
+from ironsecrets.agenda import plans
 from ironsecrets.identifiers import parse_environment, parse_secret_name
 from ironsecrets.schedules import ALPHABETS, PRESETS
 
@@ -102,6 +103,7 @@ def set_policy(
     """Rotate NAME's value from now on. What is left out is the preset's; nothing is kept of an older policy."""
     if before is not None and not on_expiry:
         raise click.UsageError("--before goes with --on-expiry")
+    parsed = accepted(parse_secret_name(name)), accepted(parse_environment(environment))
     with session.open() as vault:
         policy = session.operator(vault).rotation.set(
             name,
@@ -117,8 +119,11 @@ def set_policy(
             destroy_previous=destroy_previous,
             on_failure=on_failure,
         )
+        secret = accepted(vault.state.secrets.live(parsed[1], parsed[0]), name)
     data = {"name": name, "environment": environment, "policy": policy_data(policy)}
     emit(as_json, data, lambda: click.echo(f"{name} in {environment}: {in_words(policy)}"))
+    if not any(plan.kind in ("rotate", "resume") for plan in plans(secret)):
+        warn("never due as it is: the value has no end of its own; `put --expires-in` says when it ends")
 
 
 @rotation.command("clear", epilog="Example: ironsecrets rotation clear openai/api-key")
@@ -171,19 +176,19 @@ def status(session: Session, environment: str | None, as_json: bool) -> None:
             "previous_until": stamp(secret.previous_until),
             "rotation": rotation_data(secret),
             "failed": failed_data(secret),
-            "plans": [due_data(one, now) for one in plans],
+            "plans": [due_data(one, now) for one in coming],
         }
-        for secret, plans in found
+        for secret, coming in found
     ]
     rows = [
         (
             secret.name,
             secret.environment,
             "" if secret.policy is None else in_words(secret.policy),
-            when(min((one.at for one in plans if one.kind != "destroy-previous"), default=None)),
+            when(min((one.at for one in coming if one.kind != "destroy-previous"), default=None)),
             progress_of(secret),
         )
-        for secret, plans in found
+        for secret, coming in found
     ]
     columns = ("NAME", "ENV", "POLICY", "NEXT", "")
     emit(as_json, data, lambda: table("", columns, rows) if rows else click.echo("no rotation policies"))
