@@ -13,10 +13,10 @@ from ironsecrets.secrets import (
     VERSION_CURRENT,
     VERSION_PENDING,
     Changed,
-    Secret,
     Secrets,
     Version,
     readable,
+    without,
 )
 
 
@@ -55,14 +55,6 @@ class Erase:
     environment: EnvironmentField
     name: SecretNameField
     type: Literal["erase"] = "erase"
-
-
-def without(secret: Secret, number: int, at: int) -> Secret:
-    """``secret`` with version ``number`` destroyed, and without the label it had."""
-    versions = tuple(attrs.evolve(v, destroyed_at=at) if v.number == number else v for v in secret.versions)
-    if secret.previous == number:
-        return attrs.evolve(secret, versions=versions, previous=None, previous_until=None)
-    return attrs.evolve(secret, versions=versions)
 
 
 def destroy(secrets: Secrets, at: int, command: Destroy) -> Changed:

@@ -29,7 +29,6 @@ from ironsecrets.identifiers import (
     SecretNameField,
 )
 from ironsecrets.refusals import Refusal
-from ironsecrets.removal import without
 from ironsecrets.schedules import RotationPolicy, check
 from ironsecrets.secrets import (
     ROTATION_IN_PROGRESS,
@@ -41,6 +40,8 @@ from ironsecrets.secrets import (
     Secrets,
     follows,
     new_version,
+    outlived,
+    without,
 )
 
 NO_ROTATION = Refusal("no-rotation", "no such rotation is in progress")
@@ -232,11 +233,8 @@ def _created(
 
 
 def _finished(secret: Secret, pending: int, at: int) -> tuple[Secret, tuple[Effect, ...]]:
-    replaced = secret.previous
-    if replaced is None or secret.policy is None or not secret.policy.destroy_previous:
-        return secret.promoted(pending, at), ()
-    # The version before the previous one loses its label here; nobody would come to destroy it later.
-    return without(secret, replaced, at).promoted(pending, at), (EraseRecord(secret.id, replaced),)
+    left, erased = outlived(secret, at)
+    return left.promoted(pending, at), erased
 
 
 def _aborted(secret: Secret, rotation: Rotation, at: int) -> tuple[Secret, tuple[Effect, ...]]:

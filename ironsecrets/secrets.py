@@ -11,7 +11,7 @@ import attrs
 from immutables import Map
 from returns.result import Failure, Result, Success
 
-from ironsecrets.effects import Effect, KeepRecord
+from ironsecrets.effects import Effect, EraseRecord, KeepRecord
 from ironsecrets.identifiers import (
     LATEST_TIME,
     Digest,
@@ -253,9 +253,31 @@ def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed
         return Failure(SECRET_DELETED)
     if secret.rotation is not None:
         return Failure(ROTATION_IN_PROGRESS)
+    left, erased = outlived(secret, at)
     return follows(secret, command).map(
-        lambda _: (secrets.keep(_described(_with(secret, version).promoted(version.number, at), command)), effects)
+        lambda _: (
+            secrets.keep(_described(_with(left, version).promoted(version.number, at), command)),
+            (*effects, *erased),
+        )
     )
+
+
+def without(secret: Secret, number: int, at: int) -> Secret:
+    """``secret`` with version ``number`` destroyed, and without the label it had."""
+    versions = tuple(attrs.evolve(v, destroyed_at=at) if v.number == number else v for v in secret.versions)
+    if secret.previous == number:
+        return attrs.evolve(secret, versions=versions, previous=None, previous_until=None)
+    return attrs.evolve(secret, versions=versions)
+
+
+def outlived(secret: Secret, at: int) -> tuple[Secret, tuple[Effect, ...]]:
+    """Before another version becomes current: without the previous one, where the policy destroys it.
+
+    It loses its label then, and nobody would come to destroy it later.
+    """
+    if secret.previous is None or secret.policy is None or not secret.policy.destroy_previous:
+        return secret, ()
+    return without(secret, secret.previous, at), (EraseRecord(secret.id, secret.previous),)
 
 
 def _with(secret: Secret, version: Version) -> Secret:

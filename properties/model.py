@@ -41,6 +41,11 @@ class Secret:
         """The label ``current`` moves."""
         self.previous, self.current, self.previous_ends = self.current, to, now + overlap
 
+    def outlive(self) -> None:
+        """What was previous goes, if the policy says so, when another value becomes current."""
+        if self.destroys and self.previous is not None:
+            self.values[self.previous - 1] = None
+
     def give_up(self) -> None:
         """A rotation ends without a new value."""
         if self.pending is not None:
@@ -110,6 +115,7 @@ class Model:
         if secret.rotation is not None:
             return "rotation-in-progress"
         secret.values.append(value)
+        secret.outlive()
         secret.move(len(secret.values), now, secret.overlap)
         return "applied"
 
@@ -185,8 +191,7 @@ class Model:
             secret.pending = len(secret.values)
         if step == "finish":
             pending = secret.pending or 0
-            if secret.destroys and secret.previous is not None:
-                secret.values[secret.previous - 1] = None
+            secret.outlive()
             secret.move(pending, now, secret.overlap)
             secret.pending = None
             secret.give_up()

@@ -63,6 +63,7 @@ def test_rotation_keeps_every_value_and_the_old_key_opens_nothing(
         assert isinstance(open_value(record, vault=vault.state.vault, epoch_key=old, expected=digest), Failure)
     assert vault._engine.keys.epoch(1) is None  # pyright: ignore[reportPrivateUsage]
     assert [epoch.number for epoch in vault.header.epochs] == [2]
+    assert not vault.state.rewrapped, "and the next rotation begins with none"
     assert opened_again(store).state == vault.state
     wraps = [record.wrap[24:56] for record in store.records()]
     assert len(set(wraps)) == len(wraps), "no key and nonce seal twice"

@@ -45,6 +45,7 @@ LEGAL: dict[str, dict[str, str]] = {
     "test": {"finish": "none", "abort": "abort"},
     "abort": {"aborted": "none"},
 }
+OTHER = RotationId("rt_" + "0" * 16)
 KEPT = {"start": "start", "create": "create", "set": "create", "test": "create", "abort": "abort"}
 FAILS_AT: dict[str, Literal["create", "set", "test", "finish", "abort"]] = {
     "start": "create",
@@ -88,10 +89,11 @@ def asked_for(step: str, at: str, rotation: RotationId, value: bytes) -> Ask:
             return FailRotation(**common, reason="failed", step=FAILS_AT.get(at, "set"))
 
 
-@given(
-    st.lists(st.sampled_from(["start", "create", "set", "test", "finish", "abort", "aborted", "fail"]), max_size=25),
-    st.booleans(),
-)
+ANY = ["start", "create", "set", "test", "finish", "abort", "aborted", "fail", "fail", "other"]
+NEXT = {"none": "start", "start": "create", "create": "set", "set": "test", "test": "finish", "abort": "aborted"}
+
+
+@given(st.lists(st.sampled_from(["next"] * 8 + ANY), max_size=25), st.booleans())
 def test_only_the_legal_order_of_steps(make_store: Callable[[], Store], steps: list[str], keeps: bool) -> None:
     store = make_store()
     vault = new_vault(store)
@@ -99,11 +101,13 @@ def test_only_the_legal_order_of_steps(make_store: Callable[[], Store], steps: l
     operator.put(NAME, b"value 1", environment=WHERE)
     operator.rotation.set(NAME, environment=WHERE, preset="database-password", on_failure="keep" if keeps else "abort")
     at, live, before = "none", b"value 1", secret_of(vault)
-    rotation = RotationId("rt_" + "0" * 16)
+    rotation = OTHER
     for number, step in enumerate(steps):
-        asked = asked_for(step, at, rotation, b"value of %d" % number)
+        stranger = step == "other" and at != "none"
+        step = NEXT[at] if step in ("next", "other") else step
+        asked = asked_for(step, at, OTHER if stranger else rotation, b"value of %d" % number)
         after = KEPT.get(at, "none") if keeps else "abort"
-        legal = {**LEGAL[at], **({"fail": after} if at != "none" else {})}
+        legal = {} if stranger else {**LEGAL[at], **({"fail": after} if at != "none" else {})}
         pending = secret_of(vault).pending
         match vault.execute(OPERATOR, asked):
             case Success(outcome):
@@ -299,6 +303,29 @@ def test_a_failing_rotator_loses_nothing(make_store: Callable[[], Store], stumbl
     assert isinstance(vault.verify(), Success)
 
 
+@given(death=st.tuples(st.integers(0, 14), st.booleans()), second=st.tuples(st.integers(0, 3), st.booleans()))
+def test_an_abort_that_died_is_not_finished(
+    make_store: Callable[[], Store], death: tuple[int, bool], second: tuple[int, bool]
+) -> None:
+    """Whatever was put back outside: what the vault calls current is what the outside accepts."""
+    store, outside = make_store(), Outside()
+    prepared(store)
+    for at in (death, second):
+        dying: Any = Dying(store, *at)
+        doomed = opened_again(dying)
+        with suppress(Killed):
+            if at is death:
+                rotate(doomed, outside)
+            elif secret_of(doomed).rotation is not None:
+                doomed.operator("olga").rotation.abort(NAME, environment=WHERE, rotators=outside.rotators())
+    vault = opened_again(store)
+    if secret_of(vault).rotation is not None:
+        driver = vault.operator("olga").rotation._driver  # pyright: ignore[reportPrivateUsage]
+        attrs.evolve(driver, rotators=outside.rotators(), sleep=no_wait).resume(NAME, WHERE)
+    assert secret_of(vault).rotation is None
+    assert value_of(vault) == outside.password
+
+
 def test_two_cannot_interleave(make_store: Callable[[], Store]) -> None:
     """A second rotation, a put and a rollback are refused while one is going on; a second driver waits."""
     store, codes = make_store(), list[str]()
@@ -332,8 +359,12 @@ def test_one_leads(make_store: Callable[[], Store]) -> None:
         assert fourth
 
 
-@given(overlap=st.sampled_from([0, 1, 3_600]), later=st.integers(0, 7_200))
-def test_the_overlap_window(make_store: Callable[[], Store], overlap: int, later: int) -> None:
+@given(
+    overlap=st.sampled_from([0, 1, 3_600]),
+    later=st.sampled_from([0, 1]) | st.integers(0, 7_200_000_000),
+    around=st.booleans(),
+)
+def test_the_overlap_window(make_store: Callable[[], Store], overlap: int, later: int, around: bool) -> None:
     """A lease on the previous version answers within the window and not a microsecond longer."""
     from datetime import timedelta
 
@@ -351,7 +382,7 @@ def test_the_overlap_window(make_store: Callable[[], Store], overlap: int, later
     operator.rotation.now(NAME, environment=WHERE)
     assert live.bytes() == value_of(vault) != b"old", "a live lease sees the new value at its next use"
     previous = agent.lease(NAME, environment=WHERE, label="previous") if overlap else None
-    clock.time = vault.now() + later * 1_000_000
+    clock.time = vault.now() + (max(0, overlap * 1_000_000 - 1 + later % 3) if around else later)
     within = secret_of(vault).previous_until is not None and vault.now() < (secret_of(vault).previous_until or 0)
     for lease in (previous, None):
         look = lambda lease=lease: (lease or agent.lease(NAME, environment=WHERE, label="previous")).bytes()  # noqa: E731

@@ -228,6 +228,26 @@ def test_a_rotator_that_always_fails_is_not_tried_all_day() -> None:
     assert len(tried) == passes * 3
 
 
+def test_whichever_comes_first() -> None:
+    policy = RotationPolicy(every=30 * DAY, cron="0 0 1 1 *", before_expiry=DAY)
+    assert next_moment(policy, current_since=0, expires_at=None) == 30 * DAY
+    assert next_moment(policy, current_since=0, expires_at=3 * DAY) == 2 * DAY
+    assert next_moment(policy, current_since=350 * DAY, expires_at=None) == YEAR
+
+
+def test_what_is_no_longer_previous_is_destroyed_too() -> None:
+    """Within the overlap another value becomes current: nobody would come for the one before the previous."""
+    vault, _ = many(1, every=timedelta(days=30), overlap=timedelta(days=1), destroy_previous=True)
+    operator = vault.operator("olga")
+    for _ in range(2):
+        operator.rotation.now("n/0", environment="development")
+        operator.put("n/0", b"by hand", environment="development")
+        (secret,) = vault.state.secrets.by_id.values()
+        kept = [version.number for version in secret.versions if version.destroyed_at is None]
+        assert kept == [secret.previous, secret.current]
+    assert isinstance(vault.verify(), Success)
+
+
 def test_policies_that_destroy_leave_at_most_one_previous_behind() -> None:
     vault, clock = many(1, every=timedelta(days=30), overlap=timedelta(days=1), destroy_previous=True)
     for _ in range(5):
@@ -301,6 +321,9 @@ def test_events_are_what_happened(history: list[Request]) -> None:
         released = {entry.command.lease} if entry.command.type == "release" else set[str]()  # pyright: ignore
         assert lost - released <= ended
         assert not usable(after, entry.at) & ended, "who was told that it ended cannot use it"
+        over = {one.id for one in before.leases.by_id.values() if before.last_at < one.expires_at <= entry.at}
+        revoked = {one.id for one in before.leases.by_id.values() if one.grant not in before.grants.by_id}
+        assert over - revoked == {lease for event in events if event.kind == "expire" for lease in event.leases}
         for event in (event for event in events if event.kind == "expire"):
             (lease,) = (before.leases.by_id[one] for one in event.leases)
             assert before.last_at < event.at == lease.expires_at <= after.last_at

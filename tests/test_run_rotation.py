@@ -265,7 +265,10 @@ def test_options_that_make_no_sense(granted: Command) -> None:
     granted.ok("run", "--agent", "agent_a", "--on-rotate", "signal:sighup", "--", "true")
 
 
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
+    | st.text("\\\\'\"\r\n$n{a}# ", max_size=12)
+)
 def test_the_file_reads_back_as_it_was(value: str) -> None:
     written = assignment("KEY", value.encode()).decode()
     assert dotenv_values(stream=StringIO(written, newline=""), interpolate=False) == {"KEY": value}
