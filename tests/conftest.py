@@ -80,6 +80,14 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path, env)
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """Each test begins with the usual umask, whatever the one before has tried."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def made(command: Command) -> Command:
     """The command with a vault."""

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from interpreters.rotator_file import load_rotators
 from interpreters.rotators import CallableRotator, NewValue, Rotator, Task
 from ironsecrets.sensitive import Sensitive
 from tests.conftest import Command, Opener
+from tests.test_scheduler import until
 
 OLD = "the-old-value-of-the-secret"
 NEW = "the-new-value-of-the-secret"
@@ -303,10 +303,7 @@ def test_a_callable_that_hangs(opened: Opener) -> None:
         operator.rotation.abort("k", environment="e", rotators={"ours": ours})
     assert not aborted
     go.set()
-    for _ in range(200):
-        if late:
-            break
-        time.sleep(0.01)
+    until(lambda: late)
     assert late == ["refused"]
     operator.rotation.abort("k", environment="e", rotators={"ours": ours})
     assert aborted == [1]
@@ -330,8 +327,7 @@ def test_interrupted_by_ctrl_c(made: Command) -> None:
         [str(COMMAND), "rotation", "now", "k"], cwd=made.folder, env=made.env, stderr=subprocess.PIPE, text=True
     )
     there = made.folder / "there"
-    while not (there.exists() and there.read_text()):
-        time.sleep(0.02)
+    until(lambda: there.exists() and there.read_text())
     process.send_signal(signal.SIGINT)
     assert "interrupted" in process.communicate(timeout=20)[1]
     assert process.returncode == 130
