@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
@@ -94,6 +94,7 @@ NEXT = {"none": "start", "start": "create", "create": "set", "set": "test", "tes
 
 
 @given(st.lists(st.sampled_from(["next"] * 8 + ANY), max_size=25), st.booleans())
+@example(["next", "next", "abort", "fail", "create", "next"], True)
 def test_only_the_legal_order_of_steps(make_store: Callable[[], Store], steps: list[str], keeps: bool) -> None:
     store = make_store()
     vault = new_vault(store)

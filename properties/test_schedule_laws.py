@@ -331,6 +331,20 @@ def test_events_are_what_happened(history: list[Request]) -> None:
         before = after
 
 
+def test_a_lease_expires_once_and_at_its_very_end() -> None:
+    vault, clock = many(1, every=timedelta(days=30))
+    operator = vault.operator("olga")
+    operator.enroll("agent_reader01")
+    operator.grant("agent_reader01", "n/*", environment="development", ttl=timedelta(minutes=1))
+    vault.acting_for("agent_reader01").lease("n/0", environment="development")
+    end = clock.time + MINUTE
+    follower, events = passed(Follower(state=vault.state, time=clock.time), end - 1)
+    assert not events
+    follower, events = passed(follower, end)
+    assert [(event.kind, event.at) for event in events] == [("expire", end)]
+    assert not passed(follower, end + 1)[1]
+
+
 def usable(state: VaultState, at: int) -> set[str]:
     """The leases that a look-up would serve, as far as grant, agent, secret and time go."""
     found: set[str] = set()
