@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 
 from interpreters.conversions import accepted, micros, moment
 from interpreters.engine import Engine
+from interpreters.ip_tokens import IPTokenKey
 from interpreters.outcome import Outcome
 from ironsecrets.errors import Refused
 from ironsecrets.leases import OpenLease, Release, Renew
@@ -56,6 +57,13 @@ class LeaseHandle:
     def text(self) -> str:
         """The value as text (UTF-8), as a copy."""
         return self._current().bytes().decode()
+
+    def ip_token(self, key: IPTokenKey) -> str:
+        """The value that is current now as an IP token under ``key``, for a runtime that shares it.
+
+        The token lives as long as the session key does: ending the lease does not call it back.
+        """
+        return key.encrypt(self._current())
 
     @property
     def expires_at(self) -> datetime:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from interpreters.command_rotator import CommandRotator
     from interpreters.doors import create_vault, open_vault
     from interpreters.handles import AgentHandle, OperatorHandle, ViewerHandle
+    from interpreters.ip_tokens import IPTokenKey
     from interpreters.lease_handle import LeaseHandle
     from interpreters.outcome import Outcome, Verification
     from interpreters.rotation_handle import RotationHandle
@@ -83,6 +84,7 @@ _DOORS = {
     "AgentHandle": "interpreters.handles",
     "LeaseHandle": "interpreters.lease_handle",
     "RotationHandle": "interpreters.rotation_handle",
+    "IPTokenKey": "interpreters.ip_tokens",
     "Rotated": "interpreters.value_rotation",
     "Rotator": "interpreters.rotators",
     "CallableRotator": "interpreters.rotators",
@@ -128,6 +130,7 @@ __all__ = [
     "Event",
     "FailRotation",
     "FinishRotation",
+    "IPTokenKey",
     "IntegrityError",
     "IssueGrant",
     "JsonLinesSink",
