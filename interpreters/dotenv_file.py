@@ -27,23 +27,24 @@ class EnvFile:
     warnings: Sequence[str]
 
 
-def read_env_file(path: Path) -> EnvFile:
+def read_env_file(path: Path, undone: str = "nothing was imported") -> EnvFile:
     """Read comments, quotes, ``export``, values over several lines, CRLF; of duplicates the last one wins.
 
-    Nothing is interpolated. A line that is no assignment refuses the whole file, by its number.
+    Nothing is interpolated. A line that is no assignment refuses the whole file, by its number; ``undone`` says what
+    then did not happen.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise VaultError(f"{path} is not UTF-8 text; nothing was imported") from None
+        raise VaultError(f"{path} is not UTF-8 text; {undone}") from None
     found: dict[str, Variable] = {}
     warnings: list[str] = []
     for binding in parse_stream(StringIO(text, newline="")):
         line = binding.original.line + _leading_lines(binding.original.string)
         if binding.error:
-            raise VaultError(f"{path}, line {line}: not of the form KEY=VALUE; nothing was imported")
+            raise VaultError(f"{path}, line {line}: not of the form KEY=VALUE; {undone}")
         if binding.key is None:
             continue
         if binding.value is None:

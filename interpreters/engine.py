@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import attrs
 from returns.result import Failure, Result, Success
 
+from interpreters.custody import Custody, opened
+from interpreters.locked_memory import allocate, guarded
 from interpreters.outcome import Ask, Outcome, Prepare, Prepared
 from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store, StoredEntry
@@ -26,7 +28,7 @@ from ironsecrets.at_rest import (
 )
 from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
 from ironsecrets.catalogue import REFUSALS
-from ironsecrets.drafts import DRAFTS, DRAW_BYTES, complete
+from ironsecrets.drafts import DRAW_BYTES, Draft, complete
 from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
@@ -57,6 +59,8 @@ NARROWING = frozenset(
         "destroy",
         "erase",
         "delete",
+        "seal",
+        "decline-request",
         "rotation-abort",
         "rotation-aborted",
         "rotation-fail",
@@ -67,7 +71,7 @@ _NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, Remov
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Engine:
     """An unlocked vault on a store. Thread-safe: one command at a time, in the order of the lock."""
 
@@ -80,6 +84,7 @@ class Engine:
     entropy: Entropy
     sinks: Sinks
     lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
+    custody: Custody = attrs.field(factory=Custody, repr=False)
     _pid: int = attrs.field(factory=os.getpid)
     _stamp: int | None = None
     _latest: int = 0
@@ -184,7 +189,7 @@ class Engine:
                 return None
 
     def _prepared(self, at: int, ask: Ask) -> Result[Prepared, Refusal]:
-        if isinstance(ask, DRAFTS):
+        if isinstance(ask, Draft):
             try:
                 completed = complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
             except (TypeError, AttributeError, ValueError):
@@ -302,8 +307,10 @@ class Engine:
         epoch_key = self.keys.epoch(record.epoch)
         if epoch_key is None:
             raise IntegrityError(f"sealed record {secret} version {number} names an unknown epoch")
-        opened = open_value(record, vault=self.header.vault, epoch_key=epoch_key, expected=version.digest)
-        return Success(Sensitive.adopt(found(opened)))
+        value = open_value(
+            record, vault=self.header.vault, epoch_key=epoch_key, expected=version.digest, allocate=allocate
+        )
+        return Success(opened(guarded(found(value))))
 
     def use_lease(
         self, agent: Agent, lease_id: LeaseId, known_version: int
@@ -371,3 +378,5 @@ class Engine:
             self._closed = True
             self.keys.wipe()
             self.store.close()
+        # Without the lock: a lease that is being used holds its own and waits for ours.
+        self.custody.close()

@@ -28,7 +28,7 @@ from interpreters.engine import Engine
 from interpreters.key_rotation import rotate_key
 from interpreters.outcome import Prepared
 from interpreters.rotators import Manual, Rotator
-from interpreters.subscriptions import quiet_thread
+from interpreters.threads import quiet_thread
 from interpreters.value_rotation import Driver, Rotated
 from ironsecrets.agenda import Due, agenda, next_wake, plans
 from ironsecrets.epochs import due as key_due

@@ -13,8 +13,10 @@ from typing import Protocol
 import attrs
 
 from interpreters.files import write_private
-from ironsecrets.audit import decode_entry
+from ironsecrets.audit import AuditEntry, decode_entry
 from ironsecrets.encoding import as_fields
+from ironsecrets.events import LOUD
+from ironsecrets.refusals import APPLIED
 
 CHUNK = 500
 Read = Callable[[int, int], Iterator[bytes]]
@@ -138,8 +140,15 @@ def _complete_lines(descriptor: int) -> tuple[int, int]:
     return lines, end
 
 
+def _level(entry: AuditEntry) -> int:
+    if entry.verdict != APPLIED:
+        return logging.WARNING
+    return logging.CRITICAL if entry.command.type in LOUD else logging.INFO
+
+
 class LoggingSink:
-    """Forwards entries to Python's ``logging``: applied ones at INFO, refused ones at WARNING.
+    """Forwards entries to Python's ``logging``: applied ones at INFO, refused ones at WARNING, and at CRITICAL what
+    somebody should look at now: ``break-glass``, ``seal``, ``unseal``.
 
     The record's message is the command's type and verdict; ``record.audit`` is the whole entry as plain data.
     With ``position_file`` it goes on over a restart where it stopped; without, it begins at ``position``
@@ -166,7 +175,7 @@ class LoggingSink:
         try:
             for number, raw in enumerate(entries, start):
                 entry = decode_entry(raw).unwrap()
-                level = logging.INFO if entry.verdict == "applied" else logging.WARNING
+                level = _level(entry)
                 extra = {"audit": as_fields(entry)}
                 self._logger.log(level, "%s %s", entry.command.type, entry.verdict, extra=extra)
                 self._position = number + 1

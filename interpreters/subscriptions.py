@@ -1,30 +1,18 @@
 """Telling a host what happened to values and leases, by any process, soon after it happened."""
 
 import logging
-import signal
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
 from interpreters.engine import Engine
+from interpreters.threads import quiet_thread
 from interpreters.unsealed import agreed
 from ironsecrets.errors import StoreUnavailable, VaultBusy, VaultError
 from ironsecrets.events import Event, Follower, followed, passed
 
 INTERVAL = 0.2
 _log = logging.getLogger("ironsecrets")
-
-
-def quiet_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """A daemon thread that leaves every signal to the main thread, started."""
-
-    def run() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        target()
-
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 class Subscription:

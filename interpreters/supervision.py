@@ -12,8 +12,9 @@ from typing import Literal
 import attrs
 
 from interpreters.kept_file import BadVariable
+from interpreters.piping import RedactedOutput
 from interpreters.processes import Forward, forwarding
-from interpreters.subscriptions import quiet_thread
+from interpreters.threads import quiet_thread
 from ironsecrets.events import Event
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -58,6 +59,7 @@ class Supervisor:
     command: Sequence[str]
     news: News
     on_rotate: OnRotate = None
+    output: RedactedOutput | None = None
     events: "queue.SimpleQueue[Event | _Ended]" = attrs.field(factory=lambda: queue.SimpleQueue[Event | _Ended]())
     _child: "subprocess.Popen[bytes] | None" = None
     _forward: Forward = attrs.field(factory=Forward)
@@ -77,6 +79,8 @@ class Supervisor:
             while True:
                 match self._next():
                     case _Ended(child=child, status=status) if child is self._child:
+                        if self.output is not None:
+                            self.output.drain()
                         if not self._stopping or forward.seen & _ENDING:
                             return 128 - status if status < 0 else status
                         self._stopping, self._kill_at = False, None
@@ -89,7 +93,8 @@ class Supervisor:
 
     def _start(self, forward: Forward) -> bool:
         try:
-            child = self._child = subprocess.Popen(self.command, env=self.news.environment())
+            pipe = None if self.output is None else subprocess.PIPE
+            child = self._child = subprocess.Popen(self.command, env=self.news.environment(), stdout=pipe, stderr=pipe)
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise BadVariable("the values are too large for a process environment") from None
@@ -97,6 +102,8 @@ class Supervisor:
             print_error(f"{self.command[0]}: {'command not found' if missing else error.strerror}")
             self._failed = NOT_FOUND if missing else NOT_EXECUTABLE
             return False
+        if self.output is not None:
+            self.output.attach(child)
         quiet_thread(lambda: self.events.put(_Ended(child, child.wait())), "ironsecrets run")
         forward(child)
         return True

@@ -8,29 +8,26 @@ from types import TracebackType
 from returns.result import Result
 
 from interpreters import proof
+from interpreters.agent_handle import AgentHandle
 from interpreters.conversions import accepted
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
 from interpreters.files import make_folder, write_private
 from interpreters.genesis import unlock_root
-from interpreters.handles import (
-    AgentHandle,
-    OperatorHandle,
-    ViewerHandle,
-    operator_handle,
-    viewer_handle,
-)
+from interpreters.ic_tokens import Authoriser
+from interpreters.operator_handle import OperatorHandle, operator_handle
 from interpreters.outcome import Ask, Outcome, Verification
 from interpreters.rotators import Rotator
 from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.sinks import SinkStatus
 from interpreters.subscriptions import Subscription
+from interpreters.viewer_handle import ViewerHandle, viewer_handle
 from ironsecrets.agents import authenticate
 from ironsecrets.events import Event
 from ironsecrets.grants import decide
 from ironsecrets.header import Header
 from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment, parse_person_name
-from ironsecrets.principals import Agent, Operator, Principal
+from ironsecrets.principals import Agent, Claims, Operator, Principal, parse_permissions
 from ironsecrets.refusals import Refusal
 from ironsecrets.replay import Divergence
 from ironsecrets.secrets import Secret
@@ -62,21 +59,29 @@ class Vault:
         """A viewer's handle; ``name`` stands in the log."""
         return viewer_handle(self._engine, name)
 
-    def agent(self, token: str) -> AgentHandle:
-        """The handle of the agent that holds ``token``. Raises :class:`ironsecrets.Refused` (``bad-token``)."""
+    def agent(self, token: str, *, authoriser: Authoriser | None = None) -> AgentHandle:
+        """The handle of the agent that holds ``token``: one of the vault's own, or with ``authoriser`` one of its kind,
+        such as an IC token for :class:`ironsecrets.ICTokens`.
+
+        Raises :class:`ironsecrets.Refused`: ``bad-token``, or the authoriser's refusal. Whether it is the agent's
+        valid token, not expired and not suspended, is decided at each use.
+        """
         self._engine.check_usable()
+        if authoriser is not None:
+            return AgentHandle(self._engine, accepted(authoriser.authorise(token)))
         with self._engine.lock:
             self._engine.catch_up()
             return AgentHandle(self._engine, accepted(authenticate(self._engine.state.agents, token)))
 
-    def acting_for(self, agent: str) -> AgentHandle:
-        """An agent's handle without a token: the host vouches for who it is."""
-        return AgentHandle(self._engine, Agent(accepted(parse_agent_id(agent))))
+    def acting_for(self, agent: str, *, permissions: Sequence[str] = ()) -> AgentHandle:
+        """An agent's handle without a token: the host vouches for who it is, and that it has these permissions."""
+        claims = Claims(permissions=accepted(parse_permissions(permissions))) if permissions else None
+        return AgentHandle(self._engine, Agent(accepted(parse_agent_id(agent)), claims=claims))
 
-    def leasable(self, agent: str, *, environment: str) -> Sequence[Secret]:
+    def leasable(self, agent: AgentHandle, *, environment: str) -> Sequence[Secret]:
         """The secrets that an agent could lease now, by name: for a host that injects them."""
         within = accepted(parse_environment(environment))
-        who = accepted(parse_agent_id(agent))
+        who = agent.agent
         state = self.state
         return [
             secret
@@ -95,8 +100,7 @@ class Vault:
     def subscribe(
         self, callback: Callable[[Event], object], *, interval: timedelta = timedelta(milliseconds=200)
     ) -> Subscription:
-        """Call ``callback`` with what happens from now on, in any process: :class:`ironsecrets.Event` of kind
-        ``rotate``, ``revoke`` or ``expire``.
+        """Call ``callback`` with what happens from now on, in any process: see :class:`ironsecrets.Event`.
 
         Events come in order, on a thread of the subscription's own, at most ``interval`` and the callback's own
         time late. Close the subscription, or use it in a ``with``.

@@ -7,9 +7,28 @@ those few names from ``interpreters`` when they are first used (PEP 562); the co
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ironsecrets.access_requests import (
+    AccessRequest,
+    ApproveRequest,
+    DeclineRequest,
+    RequestAccess,
+    RequestPolicy,
+    SetRequestPolicy,
+)
 from ironsecrets.agenda import Due
-from ironsecrets.agents import Enroll, Remove, Resume, Suspend
-from ironsecrets.drafts import NewGrant, NewLease, NewPending, NewRotation, NewToken, NewVersion
+from ironsecrets.agents import Enroll, LimitAgent, Remove, Resume, Suspend
+from ironsecrets.conditions import Conditions, Terms
+from ironsecrets.drafts import (
+    NewAccessRequest,
+    NewApproval,
+    NewBreakGlass,
+    NewGrant,
+    NewLease,
+    NewPending,
+    NewRotation,
+    NewToken,
+    NewVersion,
+)
 from ironsecrets.errors import (
     CannotUnlock,
     IntegrityError,
@@ -26,8 +45,9 @@ from ironsecrets.errors import (
     VaultNotFound,
 )
 from ironsecrets.events import Event
-from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.grants import BreakGlass, IssueGrant, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.identifiers import (
+    parse_access_request_id,
     parse_agent_id,
     parse_environment,
     parse_grant_id,
@@ -36,9 +56,11 @@ from ironsecrets.identifiers import (
     parse_secret_name,
     parse_selector,
 )
+from ironsecrets.kill_switch import Seal, Unseal
 from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
 from ironsecrets.masking import mask
-from ironsecrets.principals import Agent, Operator, Viewer
+from ironsecrets.principals import Agent, Claims, Operator, Viewer
+from ironsecrets.rates import Rate
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.refusals import Refusal
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
@@ -56,13 +78,17 @@ from ironsecrets.rotation import (
 from ironsecrets.schedules import RotationPolicy
 from ironsecrets.secrets import Describe, Put, Rollback
 from ironsecrets.sensitive import Sensitive
+from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 
 if TYPE_CHECKING:
+    from interpreters.agent_handle import AgentHandle
     from interpreters.command_rotator import CommandRotator
     from interpreters.doors import create_vault, open_vault
-    from interpreters.handles import AgentHandle, OperatorHandle, ViewerHandle
+    from interpreters.grant_terms import TermOptions
+    from interpreters.ic_tokens import Authoriser, ICTokens
     from interpreters.ip_tokens import IPTokenKey
     from interpreters.lease_handle import LeaseHandle
+    from interpreters.operator_handle import OperatorHandle
     from interpreters.outcome import Outcome, Verification
     from interpreters.rotation_handle import RotationHandle
     from interpreters.rotator_file import load_rotators
@@ -72,16 +98,20 @@ if TYPE_CHECKING:
     from interpreters.subscriptions import Subscription
     from interpreters.value_rotation import Rotated
     from interpreters.vault import Vault
+    from interpreters.viewer_handle import ViewerHandle
 
 _DOORS = {
+    "TermOptions": "interpreters.grant_terms",
+    "ICTokens": "interpreters.ic_tokens",
+    "Authoriser": "interpreters.ic_tokens",
     "create_vault": "interpreters.doors",
     "open_vault": "interpreters.doors",
     "Vault": "interpreters.vault",
     "Outcome": "interpreters.outcome",
     "Verification": "interpreters.outcome",
-    "OperatorHandle": "interpreters.handles",
-    "ViewerHandle": "interpreters.handles",
-    "AgentHandle": "interpreters.handles",
+    "OperatorHandle": "interpreters.operator_handle",
+    "ViewerHandle": "interpreters.viewer_handle",
+    "AgentHandle": "interpreters.agent_handle",
     "LeaseHandle": "interpreters.lease_handle",
     "RotationHandle": "interpreters.rotation_handle",
     "IPTokenKey": "interpreters.ip_tokens",
@@ -114,12 +144,19 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AbortRotation",
+    "AccessRequest",
     "Agent",
     "AgentHandle",
+    "ApproveRequest",
+    "Authoriser",
+    "BreakGlass",
     "CallableRotator",
     "CannotUnlock",
+    "Claims",
     "ClearRotation",
     "CommandRotator",
+    "Conditions",
+    "DeclineRequest",
     "Delete",
     "Describe",
     "Destroy",
@@ -130,17 +167,22 @@ __all__ = [
     "Event",
     "FailRotation",
     "FinishRotation",
+    "ICTokens",
     "IPTokenKey",
     "IntegrityError",
     "IssueGrant",
     "JsonLinesSink",
     "LeaseHandle",
+    "LimitAgent",
     "ListEntries",
     "LoggingSink",
     "MarkAborted",
     "MarkSet",
     "MarkTested",
     "MaskValue",
+    "NewAccessRequest",
+    "NewApproval",
+    "NewBreakGlass",
     "NewGrant",
     "NewLease",
     "NewPending",
@@ -156,11 +198,14 @@ __all__ = [
     "Outcome",
     "Pass",
     "Put",
+    "Rate",
     "Refusal",
     "Refused",
     "Release",
     "Remove",
     "Renew",
+    "RequestAccess",
+    "RequestPolicy",
     "Resume",
     "RevealValue",
     "Revoke",
@@ -174,14 +219,21 @@ __all__ = [
     "RotationPolicy",
     "Rotator",
     "Scheduler",
+    "Seal",
     "Sensitive",
+    "SetRequestPolicy",
     "SetRotation",
+    "SetSuspensionPolicy",
     "StoreFull",
     "StoreUnavailable",
     "Subscription",
     "Suspend",
+    "SuspensionPolicy",
     "Task",
+    "TermOptions",
+    "Terms",
     "Undelete",
+    "Unseal",
     "Vault",
     "VaultBusy",
     "VaultClosed",
@@ -195,6 +247,7 @@ __all__ = [
     "load_rotators",
     "mask",
     "open_vault",
+    "parse_access_request_id",
     "parse_agent_id",
     "parse_environment",
     "parse_grant_id",

@@ -17,14 +17,17 @@ from returns.result import Failure, Result, Success
 from ironsecrets.encoding import length_prefixed
 from ironsecrets.identifiers import AgentId, AgentIdField, Digest, DigestField, Micros, TokenId, TokenIdField
 from ironsecrets.principals import Agent
+from ironsecrets.rates import Rate, Tat
 from ironsecrets.refusals import Refusal
 
 UNKNOWN_AGENT = Refusal("unknown-agent", "there is no such agent; add it first")
 AGENT_EXISTS = Refusal("agent-exists", "the agent already holds a token; ask for a new one to replace it")
 AGENT_SUSPENDED = Refusal("agent-suspended", "the agent is suspended")
 NOT_SUSPENDED = Refusal("not-suspended", "the agent is not suspended")
-TOKEN_REVOKED = Refusal("token-revoked", "that token was replaced; the agent has a newer one")
+TOKEN_REVOKED = Refusal("token-revoked", "that is not the agent's valid token: it was replaced, or never enrolled")
 TOKEN_TAKEN = Refusal("token-taken", "that token id is already in use")
+TOKEN_EXPIRED = Refusal("token-expired", "that token has expired; ask for a new one")
+AGENT_RATE_LIMITED = Refusal("agent-rate-limited", "the agent has had too many leases in too short a time; try later")
 BAD_TOKEN = Refusal("bad-token", "that is not the valid token of any agent")
 
 _TOKEN = re.compile(r"isa_([0-9a-f]{16})_([0-9a-f]{64})")
@@ -32,12 +35,17 @@ _TOKEN = re.compile(r"isa_([0-9a-f]{16})_([0-9a-f]{64})")
 
 @attrs.frozen(kw_only=True)
 class AgentRecord:
-    """An agent as the state knows it."""
+    """An agent as the state knows it. ``tat`` and ``strikes`` are theoretical arrival times: of leases within
+    ``rate``, and of refusals (:mod:`ironsecrets.suspension`)."""
 
     created_at: Micros
     digest: DigestField | None = None
     id: AgentIdField
+    rate: Rate | None = None
+    strikes: Tat = 0
     suspended_at: Micros | None = None
+    suspended_for: Literal["operator", "refusals"] | None = None
+    tat: Tat = 0
     token: TokenIdField | None = None
 
 
@@ -52,7 +60,11 @@ class Agents:
         """With ``agent`` in it: as it is, or new and without a token."""
         if agent in self.by_id:
             return self
-        return attrs.evolve(self, by_id=self.by_id.set(agent, AgentRecord(id=agent, created_at=at)))
+        return self.keep(AgentRecord(id=agent, created_at=at))
+
+    def keep(self, record: AgentRecord) -> "Agents":
+        """With ``record`` in it; its token is not looked at."""
+        return Agents(self.by_id.set(record.id, record), self.by_token)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +102,15 @@ class Remove:
     type: Literal["remove"] = "remove"
 
 
+@attrs.frozen(kw_only=True)
+class LimitAgent:
+    """How many leases an agent may have under all its grants together; None: as many as they allow."""
+
+    agent: AgentIdField
+    rate: Rate | None
+    type: Literal["limit-agent"] = "limit-agent"
+
+
 def token_text(draw: bytes) -> tuple[TokenId, str]:
     """A token made of 40 random bytes: its id, and its text, which is shown once."""
     token = TokenId(draw[:8].hex())
@@ -117,13 +138,18 @@ def authenticate(agents: Agents, text: str) -> Result[Agent, Refusal]:
     return Success(Agent(record.id, token))
 
 
-def admit(agents: Agents, agent: Agent) -> Result[AgentRecord, Refusal]:
-    """Whether the agent may ask at this moment. Refusals: ``unknown-agent``, ``token-revoked``, ``agent-suspended``."""
+def admit(agents: Agents, at: int, agent: Agent) -> Result[AgentRecord, Refusal]:
+    """Whether the agent may ask at this moment.
+
+    Refusals: ``unknown-agent``, ``token-revoked``, ``token-expired``, ``agent-suspended``.
+    """
     record = agents.by_id.get(agent.id)
     if record is None:
         return Failure(UNKNOWN_AGENT)
     if agent.token is not None and agent.token != record.token:
         return Failure(TOKEN_REVOKED)
+    if agent.claims is not None and agent.claims.expires_at is not None and at >= agent.claims.expires_at:
+        return Failure(TOKEN_EXPIRED)
     return Success(record) if record.suspended_at is None else Failure(AGENT_SUSPENDED)
 
 
@@ -147,19 +173,23 @@ def suspend(agents: Agents, at: int, command: Suspend) -> Result[Agents, Refusal
         return Failure(UNKNOWN_AGENT)
     if record.suspended_at is not None:
         return Failure(AGENT_SUSPENDED)
-    suspended = attrs.evolve(record, suspended_at=at)
-    return Success(attrs.evolve(agents, by_id=agents.by_id.set(record.id, suspended)))
+    return Success(agents.keep(attrs.evolve(record, suspended_at=at, suspended_for="operator")))
 
 
 def resume(agents: Agents, command: Resume) -> Result[Agents, Refusal]:
-    """Refusals: ``unknown-agent``, ``not-suspended``."""
+    """The count of refusals begins anew. Refusals: ``unknown-agent``, ``not-suspended``."""
     record = agents.by_id.get(command.agent)
     if record is None:
         return Failure(UNKNOWN_AGENT)
     if record.suspended_at is None:
         return Failure(NOT_SUSPENDED)
-    resumed = attrs.evolve(record, suspended_at=None)
-    return Success(attrs.evolve(agents, by_id=agents.by_id.set(record.id, resumed)))
+    return Success(agents.keep(attrs.evolve(record, suspended_at=None, suspended_for=None, strikes=0)))
+
+
+def limit(agents: Agents, command: LimitAgent) -> Result[Agents, Refusal]:
+    """What was used counts under the new rate too. Refusals: ``unknown-agent``."""
+    record = agents.by_id.get(command.agent)
+    return Failure(UNKNOWN_AGENT) if record is None else Success(agents.keep(attrs.evolve(record, rate=command.rate)))
 
 
 def remove(agents: Agents, command: Remove) -> Result[Agents, Refusal]:

@@ -5,20 +5,13 @@ written and are never encoded again; a text that is not the canonical form of an
 the exported JSONL is one leaf of the tree.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import attrs
 import msgspec
 from returns.result import Failure, Result, Success
 
-from ironsecrets import agents as agency
-from ironsecrets import epochs as keying
-from ironsecrets import grants as granting
-from ironsecrets import leases as leasing
-from ironsecrets import reading, removal
-from ironsecrets import rotation as rotating
-from ironsecrets import secrets as keeping
-from ironsecrets import slots as unlocking
+from ironsecrets.access import after_refusal
 from ironsecrets.effects import Effect
 from ironsecrets.encoding import canonical
 from ironsecrets.identifiers import Micros, RequestIdField
@@ -26,54 +19,12 @@ from ironsecrets.merkle import leaf_hash
 from ironsecrets.principals import PrincipalFields, principal_fields, principal_from
 from ironsecrets.refusals import APPLIED, CODE_PATTERN, Refusal
 from ironsecrets.state import VaultState
-from ironsecrets.vault import Command, Create, Request, apply
+from ironsecrets.vault import Command, Request, apply
 
 ENTRY_LIMIT = 64 * 1024
 ENTRY_VERSION = 1
 
-_COMMAND_TYPES: tuple[type[Command], ...] = (
-    Create,
-    keeping.Put,
-    keeping.Describe,
-    keeping.Rollback,
-    removal.Destroy,
-    removal.Delete,
-    removal.Undelete,
-    removal.Erase,
-    rotating.SetRotation,
-    rotating.ClearRotation,
-    rotating.StartRotation,
-    rotating.CreatePending,
-    rotating.MarkSet,
-    rotating.MarkTested,
-    rotating.FinishRotation,
-    rotating.FailRotation,
-    rotating.AbortRotation,
-    rotating.MarkAborted,
-    reading.RevealValue,
-    reading.MaskValue,
-    reading.ListEntries,
-    agency.Enroll,
-    agency.Suspend,
-    agency.Resume,
-    agency.Remove,
-    granting.IssueGrant,
-    granting.Revoke,
-    granting.RevokeAgent,
-    granting.RevokeAll,
-    leasing.OpenLease,
-    leasing.Renew,
-    leasing.Release,
-    leasing.RevokeLease,
-    keying.OpenEpoch,
-    keying.Rewrap,
-    keying.RetireEpoch,
-    keying.SetKeyPolicy,
-    unlocking.AddSlot,
-    unlocking.RemoveSlot,
-    unlocking.ChangeSlot,
-    unlocking.Rekey,
-)
+_COMMAND_TYPES: tuple[type[Command], ...] = get_args(Command)
 
 
 def _tag(kind: type[Command]) -> str:
@@ -178,15 +129,23 @@ class Decision:
     refusal: Refusal | None
 
 
-def decide(state: VaultState, request: Request) -> Decision:
-    """Apply ``request`` and record it, refused or not. The only way in which a log grows."""
+def settle(state: VaultState, request: Request) -> tuple[VaultState, tuple[Effect, ...], Refusal | None]:
+    """The state after ``request``, what it asks of an interpreter, and the refusal where it was refused.
+
+    The one step that deciding and replay share.
+    """
     match apply(state, request):
         case Success(transition):
-            after, effects, refusal = transition.state, transition.effects, None
-        case Failure(refused):
-            after, effects, refusal = state, (), refused
+            return transition.state, transition.effects, None
+        case Failure(refusal):
+            return after_refusal(state, request.at, request.principal, refusal), (), refusal
         case _:
             raise AssertionError
+
+
+def decide(state: VaultState, request: Request) -> Decision:
+    """Apply ``request`` and record it, refused or not. The only way in which a log grows."""
+    after, effects, refusal = settle(state, request)
     entry = encode_entry(request, state.log.size, APPLIED if refusal is None else refusal.code)
     return Decision(state=recorded(after, request.at, entry), entry=entry, effects=effects, refusal=refusal)
 

@@ -3,42 +3,56 @@
 from types import ModuleType
 
 from ironsecrets import (
+    access_requests,
     agents,
     checkpoint,
+    conditions,
     epochs,
     grants,
+    ic_tokens,
     identifiers,
     ip_tokens,
+    kill_switch,
     leases,
     merkle,
     metadata,
     principals,
+    rates,
     rotation,
     schedules,
     sealing,
     secrets,
     slots,
     vault,
+    windows,
+    zones,
 )
 from ironsecrets.refusals import Refusal
 
 _MODULES: tuple[ModuleType, ...] = (
+    access_requests,
     agents,
     checkpoint,
+    conditions,
     epochs,
     grants,
     identifiers,
+    ic_tokens,
     ip_tokens,
+    kill_switch,
     leases,
     merkle,
     metadata,
     principals,
+    rates,
     rotation,
     schedules,
     sealing,
     secrets,
     slots,
     vault,
+    windows,
+    zones,
 )
 
 REFUSALS: dict[str, Refusal] = {

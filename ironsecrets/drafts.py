@@ -10,11 +10,15 @@ from typing import assert_never
 import attrs
 from returns.result import Failure, Result, Success
 
+from ironsecrets.access_requests import ApproveRequest, RequestAccess
 from ironsecrets.agents import Enroll, token_digest, token_text
-from ironsecrets.grants import IssueGrant
+from ironsecrets.conditions import DEFAULT_TERMS, Terms
+from ironsecrets.grants import BreakGlass, IssueGrant
 from ironsecrets.identifiers import (
     LATEST_TIME,
+    AccessRequestId,
     AgentId,
+    Digest,
     Environment,
     GrantId,
     LeaseId,
@@ -65,25 +69,54 @@ class NewToken:
 
 @attrs.frozen(kw_only=True)
 class NewGrant:
-    """Grant ``agent`` what ``selector`` covers. Times in microseconds; ``expires_in`` counts from the decision."""
+    """Grant ``agent`` what ``selector`` covers, on these terms."""
 
     agent: AgentId
     selector: Selector
     environment: Environment
-    default_ttl: int
-    maximum_ttl: int
-    expires_in: int | None = None
-    uses: int | None = None
+    terms: Terms
+
+
+@attrs.frozen(kw_only=True)
+class NewBreakGlass:
+    """Grant in an emergency, for an hour at most, and say why."""
+
+    agent: AgentId
+    selector: Selector
+    environment: Environment
+    terms: Terms
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class NewAccessRequest:
+    """Ask to be granted ``name``, and say why."""
+
+    name: SecretName
+    environment: Environment
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class NewApproval:
+    """Agree to an access request; ``terms`` None takes the conditions that another operator has proposed."""
+
+    access_request: AccessRequestId
+    terms: Terms | None = None
 
 
 @attrs.frozen(kw_only=True)
 class NewLease:
-    """Lease ``name`` for ``ttl`` microseconds (None: the grant's default)."""
+    """Lease ``name`` for ``ttl`` microseconds (None: the grant's default).
+
+    ``recipient`` is the digest of the public key that the value is sealed to, where it is delivered so.
+    """
 
     name: SecretName
     environment: Environment
     ttl: int | None = None
     label: Label = "current"
+    recipient: Digest | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -106,9 +139,17 @@ class NewPending:
     expires_in: int | None = None
 
 
-Draft = NewVersion | NewToken | NewGrant | NewLease | NewRotation | NewPending
-DRAFTS = (NewVersion, NewToken, NewGrant, NewLease, NewRotation, NewPending)
-"""The kinds of draft, for ``isinstance``."""
+Draft = (
+    NewVersion
+    | NewToken
+    | NewGrant
+    | NewBreakGlass
+    | NewAccessRequest
+    | NewApproval
+    | NewLease
+    | NewRotation
+    | NewPending
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -132,27 +173,29 @@ def complete(state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes) 
             token, text = token_text(draw)
             command = Enroll(agent=agent, digest=token_digest(text), replace=replace, token=token)
             return Success(Completed(command=command, shown=Sensitive(text)))
-        case NewGrant():
-            return Success(
-                Completed(
-                    command=IssueGrant(
-                        agent=draft.agent,
-                        default_ttl=draft.default_ttl,
-                        environment=draft.environment,
-                        expires_at=None if draft.expires_in is None else at + draft.expires_in,
-                        grant=GrantId("gr_" + draw[:8].hex()),
-                        maximum_ttl=draft.maximum_ttl,
-                        selector=draft.selector,
-                        uses=draft.uses,
-                    )
-                )
+        case NewGrant() | NewBreakGlass():
+            return Success(Completed(command=_granting(draft, at, draw)))
+        case NewAccessRequest():
+            asked = RequestAccess(
+                access_request=AccessRequestId("ar_" + draw[:8].hex()),
+                environment=draft.environment,
+                name=draft.name,
+                reason=draft.reason,
             )
+            return Success(Completed(command=asked))
+        case NewApproval():
+            return Success(Completed(command=_approval(state, at, draft, draw)))
         case NewLease():
             lease = LeaseId("ls_" + draw[:16].hex())
             return Success(
                 Completed(
                     command=OpenLease(
-                        environment=draft.environment, label=draft.label, lease=lease, name=draft.name, ttl=draft.ttl
+                        environment=draft.environment,
+                        label=draft.label,
+                        lease=lease,
+                        name=draft.name,
+                        recipient=draft.recipient,
+                        ttl=draft.ttl,
                     )
                 )
             )
@@ -169,6 +212,31 @@ def complete(state: VaultState, keys: Keys, at: int, draft: Draft, draw: bytes) 
             )
         case _:
             assert_never(draft)
+
+
+def _granting(draft: NewGrant | NewBreakGlass, at: int, draw: bytes) -> IssueGrant | BreakGlass:
+    grant, conditions = GrantId("gr_" + draw[:8].hex()), draft.terms.conditions(at)
+    agent, environment, selector = draft.agent, draft.environment, draft.selector
+    if isinstance(draft, NewBreakGlass):
+        return BreakGlass(
+            agent=agent,
+            conditions=conditions,
+            environment=environment,
+            grant=grant,
+            reason=draft.reason,
+            selector=selector,
+        )
+    return IssueGrant(agent=agent, conditions=conditions, environment=environment, grant=grant, selector=selector)
+
+
+def _approval(state: VaultState, at: int, draft: NewApproval, draw: bytes) -> ApproveRequest:
+    request = state.access_requests.by_id.get(draft.access_request)
+    proposed = request.conditions if request is not None and draft.terms is None else None
+    return ApproveRequest(
+        access_request=draft.access_request,
+        conditions=proposed or (draft.terms or DEFAULT_TERMS).conditions(at),
+        grant=GrantId("gr_" + draw[:8].hex()),
+    )
 
 
 def _version(

@@ -1,4 +1,4 @@
-"""What happened to values and leases, for those who keep up with them: rotate, revoke, expire.
+"""What happened to values and to access, for those who keep up with them: rotate, revoke, expire, request, seal.
 
 Events follow from the log and from the time alone. They name things and never hold a value.
 """
@@ -9,10 +9,12 @@ from typing import Literal
 import attrs
 from returns.result import Result
 
+from ironsecrets.access_requests import ApproveRequest, DeclineRequest, RequestAccess
 from ironsecrets.agents import Remove, Suspend
 from ironsecrets.audit import AuditEntry, decode_entry
-from ironsecrets.grants import Revoke, RevokeAgent, RevokeAll
-from ironsecrets.identifiers import AgentId, Environment, GrantId, LeaseId, SecretName
+from ironsecrets.grants import BreakGlass, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.identifiers import AccessRequestId, AgentId, Environment, GrantId, LeaseId, SecretName
+from ironsecrets.kill_switch import Seal, Unseal
 from ironsecrets.leases import Lease, RevokeLease
 from ironsecrets.refusals import APPLIED
 from ironsecrets.removal import Delete, Erase
@@ -20,17 +22,38 @@ from ironsecrets.replay import Divergence, step
 from ironsecrets.rotation import FinishRotation
 from ironsecrets.secrets import Put, Rollback
 from ironsecrets.state import VaultState
+from ironsecrets.suspension import newly_suspended
+
+Kind = Literal[
+    "rotate",
+    "revoke",
+    "expire",
+    "request",
+    "propose",
+    "approve",
+    "decline",
+    "break-glass",
+    "suspend",
+    "seal",
+    "unseal",
+]
+LOUD = frozenset({"break-glass", "suspend", "seal", "unseal"})
+"""The kinds that somebody should look at now."""
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """``rotate``: another version of ``name`` is current now. ``revoke``: access ended before its time, for
-    ``leases`` and for what else is named. ``expire``: the time of one lease is over.
+    """Something that happened. ``leases`` are those that it ended.
+
+    ``rotate``: another version of ``name`` is current now. ``revoke``: access ended before its time, for what is
+    named. ``expire``: the time of one lease is over. ``request``: an agent asks for access. ``propose``: one operator
+    of two agrees; ``approve``, ``decline``: a request is settled. ``break-glass``: an emergency grant was made.
+    ``suspend``: an agent was suspended, by itself, for being refused too often. ``seal``, ``unseal``: the kill switch.
 
     ``at`` is in microseconds since the Unix epoch; ``seq`` is the entry it follows from (``expire`` has none).
     """
 
-    kind: Literal["rotate", "revoke", "expire"]
+    kind: Kind
     at: int
     seq: int | None = None
     name: SecretName | None = None
@@ -39,12 +62,16 @@ class Event:
     agent: AgentId | None = None
     grant: GrantId | None = None
     leases: tuple[LeaseId, ...] = ()
+    access_request: AccessRequestId | None = None
+    reason: str | None = None
 
 
 def after_entry(before: VaultState, entry: AuditEntry, after: VaultState) -> Event | None:
     """What an entry means for those who use values; None for most."""
     if entry.verdict != APPLIED:
-        return None
+        agent = AgentId(entry.principal.id)
+        suspended = entry.principal.type == "agent" and newly_suspended(before.agents, after.agents, agent)
+        return _ended("suspend", before, entry, after, agent=agent) if suspended else None
     match entry.command:
         case (
             Put(name=name, environment=where)
@@ -65,32 +92,76 @@ def after_entry(before: VaultState, entry: AuditEntry, after: VaultState) -> Eve
             return Event(kind="revoke", at=entry.at, seq=entry.seq, name=name, environment=where, leases=ended)
         case Revoke(grant=grant):
             agent = before.grants.by_id[grant].agent
-            return _revoked(before, entry, after, agent=agent, grant=grant)
+            return _ended("revoke", before, entry, after, agent=agent, grant=grant)
         case RevokeLease(lease=lease):
-            return _revoked(before, entry, after, agent=before.leases.by_id[lease].agent)
+            return _ended("revoke", before, entry, after, agent=before.leases.by_id[lease].agent)
         case RevokeAgent(agent=agent) | Suspend(agent=agent) | Remove(agent=agent):
-            return _revoked(before, entry, after, agent=agent)
+            return _ended("revoke", before, entry, after, agent=agent)
         case RevokeAll():
-            return _revoked(before, entry, after)
+            return _ended("revoke", before, entry, after)
+        case Seal(reason=reason):
+            return _ended("seal", before, entry, after, reason=reason)
+        case Unseal():
+            return Event(kind="unseal", at=entry.at, seq=entry.seq)
+        case BreakGlass(agent=agent, environment=where, grant=grant, reason=reason):
+            return Event(
+                kind="break-glass",
+                at=entry.at,
+                seq=entry.seq,
+                agent=agent,
+                environment=where,
+                grant=grant,
+                reason=reason,
+            )
+        case RequestAccess() | ApproveRequest() | DeclineRequest():
+            return _about_request(before, entry, after, entry.command)
         case _:
             return None
+
+
+def _about_request(
+    before: VaultState, entry: AuditEntry, after: VaultState, command: RequestAccess | ApproveRequest | DeclineRequest
+) -> Event:
+    key = command.access_request
+    still = after.access_requests.by_id.get(key)
+    request = still or before.access_requests.by_id[key]
+    about = attrs.evolve(
+        Event(kind="request", at=entry.at),
+        access_request=key,
+        agent=request.agent,
+        environment=request.environment,
+        name=request.name,
+        reason=request.reason,
+        seq=entry.seq,
+    )
+    match command:
+        case ApproveRequest(grant=grant) if still is None:
+            return attrs.evolve(about, kind="approve", grant=grant)
+        case ApproveRequest():
+            return attrs.evolve(about, kind="propose")
+        case DeclineRequest(reason=reason):
+            return attrs.evolve(about, kind="decline", reason=reason)
+        case _:
+            return about
 
 
 def _open(state: VaultState, at: int) -> Iterable[Lease]:
     return (one for one in state.leases.by_id.values() if at < one.expires_at and one.grant in state.grants.by_id)
 
 
-def _revoked(
+def _ended(
+    kind: Kind,
     before: VaultState,
     entry: AuditEntry,
     after: VaultState,
     *,
     agent: AgentId | None = None,
     grant: GrantId | None = None,
+    reason: str | None = None,
 ) -> Event:
     left = {one.id for one in _open(after, entry.at)}
     ended = tuple(sorted(one.id for one in _open(before, entry.at) if one.id not in left))
-    return Event(kind="revoke", at=entry.at, seq=entry.seq, agent=agent, grant=grant, leases=ended)
+    return Event(kind=kind, at=entry.at, seq=entry.seq, agent=agent, grant=grant, leases=ended, reason=reason)
 
 
 def expired(state: VaultState, since: int, until: int) -> list[Event]:

@@ -1,17 +1,17 @@
 """Grants: who may lease what; the authorisation decision.
 
-A grant permits one agent to lease the secrets that one selector covers, in one environment, for at most so
-long at a time, until it expires, is used up or is revoked. Grants are found by (agent, environment, selector),
+A grant permits one agent to lease the secrets that one selector covers, in one environment, under conditions
+(:mod:`ironsecrets.conditions`), until it is revoked. Grants are found by (agent, environment, selector),
 so a decision costs the depth of the name, however many grants there are.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import attrs
-import msgspec
 from immutables import Map
 from returns.result import Failure, Result, Success
 
+from ironsecrets.conditions import Conditions, check
 from ironsecrets.identifiers import (
     AgentId,
     AgentIdField,
@@ -24,9 +24,11 @@ from ironsecrets.identifiers import (
     Selector,
     SelectorField,
     Size,
-    Span,
     selectors_for,
 )
+from ironsecrets.metadata import Reason
+from ironsecrets.principals import Agent
+from ironsecrets.rates import Tat, conforms, counted
 from ironsecrets.refusals import Refusal
 
 PRUNE_FLOOR = 64
@@ -35,31 +37,55 @@ NO_GRANT = Refusal("no-grant", "no grant lets the agent lease that name in that 
 GRANT_EXPIRED = Refusal("grant-expired", "the agent's grant for that name has expired")
 GRANT_USED_UP = Refusal("grant-used-up", "the agent's grant for that name has no uses left")
 TTL_TOO_LONG = Refusal("ttl-too-long", "that is longer than the grant allows at a time")
+GRANT_NOT_YET = Refusal("grant-not-yet", "the agent's grant for that name has not begun")
+OUTSIDE_WINDOW = Refusal("outside-window", "the agent's grant for that name is for other hours")
+PERMISSION_MISSING = Refusal("permission-missing", "the grant asks for a permission that the agent's token lacks")
+RATE_LIMITED = Refusal("rate-limited", "the grant's rate is used up for now; try again later")
+BREAK_GLASS_TOO_LONG = Refusal("break-glass-too-long", "a break-glass grant ends within an hour; say when")
 GRANT_TAKEN = Refusal("grant-taken", "that grant id is already in use")
-BAD_GRANT = Refusal("bad-grant", "a grant's default time must not exceed its maximum, and it must expire in the future")
 UNKNOWN_GRANT = Refusal("unknown-grant", "there is no such grant; it may be revoked or expired already")
 
-Uses = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+GLASS_LIMIT = 3_600_000_000
+"""A break-glass grant ends within an hour."""
+
+_REACHED: dict[Refusal, int] = {
+    refusal: rank
+    for rank, refusal in enumerate(
+        (
+            NO_GRANT,
+            GRANT_EXPIRED,
+            GRANT_USED_UP,
+            GRANT_NOT_YET,
+            OUTSIDE_WINDOW,
+            PERMISSION_MISSING,
+            TTL_TOO_LONG,
+            RATE_LIMITED,
+        )
+    )
+}
 
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """Permission of ``agent`` for ``selector`` in ``environment``. Times in microseconds."""
+    """Permission of ``agent`` for ``selector`` in ``environment``. Times in microseconds.
+
+    ``used`` counts its leases, ``tat`` is the theoretical arrival time of its rate, and ``reason`` says why the
+    glass was broken, where it was.
+    """
 
     agent: AgentIdField
+    conditions: Conditions
     created_at: Micros
-    default_ttl: Span
     environment: EnvironmentField
-    expires_at: Micros | None
     id: GrantIdField
-    maximum_ttl: Span
+    reason: Reason | None = None
     selector: SelectorField
+    tat: Tat = 0
     used: Size = 0
-    uses: Uses | None
 
     def live(self, at: int) -> bool:
         """Whether it has not expired at ``at``. The moment of expiry itself is past the end."""
-        return self.expires_at is None or at < self.expires_at
+        return self.conditions.live(at)
 
 
 Scope = tuple[AgentId, Environment, Selector]
@@ -122,17 +148,27 @@ class Grants:
 
 @attrs.frozen(kw_only=True)
 class IssueGrant:
-    """Grant ``agent`` the secrets that ``selector`` covers. ``uses`` None means without limit."""
+    """Grant ``agent`` the secrets that ``selector`` covers, under ``conditions``."""
 
     agent: AgentIdField
-    default_ttl: Span
+    conditions: Conditions
     environment: EnvironmentField
-    expires_at: Micros | None = None
     grant: GrantIdField
-    maximum_ttl: Span
     selector: SelectorField
     type: Literal["grant"] = "grant"
-    uses: Uses | None = None
+
+
+@attrs.frozen(kw_only=True)
+class BreakGlass:
+    """A grant in an emergency: short, with a reason, and told to everybody who listens."""
+
+    agent: AgentIdField
+    conditions: Conditions
+    environment: EnvironmentField
+    grant: GrantIdField
+    reason: Reason
+    selector: SelectorField
+    type: Literal["break-glass"] = "break-glass"
 
 
 @attrs.frozen(kw_only=True)
@@ -158,25 +194,28 @@ class RevokeAll:
     type: Literal["revoke-all"] = "revoke-all"
 
 
-def issue(grants: Grants, at: int, command: IssueGrant) -> Result[Grants, Refusal]:
-    """Refusals: ``grant-taken``, ``bad-grant``."""
+def issue(grants: Grants, at: int, command: IssueGrant | BreakGlass) -> Result[Grants, Refusal]:
+    """Refusals: ``grant-taken``, ``bad-grant``, ``bad-window``, ``bad-zone``, ``break-glass-too-long``."""
     if command.grant in grants.by_id:
         return Failure(GRANT_TAKEN)
-    past = command.expires_at is not None and command.expires_at <= at
-    if command.default_ttl > command.maximum_ttl or past:
-        return Failure(BAD_GRANT)
-    grant = Grant(
-        agent=command.agent,
-        created_at=at,
-        default_ttl=command.default_ttl,
-        environment=command.environment,
-        expires_at=command.expires_at,
-        id=command.grant,
-        maximum_ttl=command.maximum_ttl,
-        selector=command.selector,
-        uses=command.uses,
+    reason = None
+    if isinstance(command, BreakGlass):
+        reason, ends = command.reason, command.conditions.expires_at
+        if ends is None or ends - at > GLASS_LIMIT:
+            return Failure(BREAK_GLASS_TOO_LONG)
+    return check(command.conditions, at).map(
+        lambda conditions: grants.pruned(command.agent, at).keep(
+            Grant(
+                agent=command.agent,
+                conditions=conditions,
+                created_at=at,
+                environment=command.environment,
+                id=command.grant,
+                reason=reason,
+                selector=command.selector,
+            )
+        )
     )
-    return Success(grants.pruned(command.agent, at).keep(grant))
 
 
 def revoke(grants: Grants, command: Revoke) -> Result[Grants, Refusal]:
@@ -192,31 +231,57 @@ def revoke_agent(grants: Grants, agent: AgentId) -> Grants:
     return attrs.evolve(grants, by_agent=grants.by_agent.delete(agent)) if agent in grants.by_agent else grants
 
 
+def standing(grant: Grant, at: int, agent: Agent, ttl: int | None) -> Refusal | None:
+    """What keeps ``agent`` from a lease of ``ttl`` under ``grant`` at ``at``; None where nothing does.
+
+    Refusals: ``grant-expired``, ``grant-used-up``, and from ``grant-not-yet`` on those of :func:`present`,
+    ``ttl-too-long``, ``rate-limited``.
+    """
+    conditions = grant.conditions
+    if not conditions.live(at):
+        return GRANT_EXPIRED
+    if conditions.uses is not None and grant.used >= conditions.uses:
+        return GRANT_USED_UP
+    absent = present(grant, at, agent)
+    if absent is not None:
+        return absent
+    if ttl is not None and ttl > conditions.maximum_ttl:
+        return TTL_TOO_LONG
+    return None if conforms(conditions.rate, grant.tat, at) else RATE_LIMITED
+
+
+def present(grant: Grant, at: int, agent: Agent) -> Refusal | None:
+    """What must hold at every use of a lease too. Refusals: ``grant-not-yet``, ``outside-window``,
+    ``permission-missing``."""
+    conditions = grant.conditions
+    if conditions.not_before is not None and at < conditions.not_before:
+        return GRANT_NOT_YET
+    if not conditions.open(at):
+        return OUTSIDE_WINDOW
+    return None if agent.may(conditions.permission) else PERMISSION_MISSING
+
+
 def decide(
-    grants: Grants, at: int, *, agent: AgentId, environment: Environment, name: SecretName, ttl: int | None
+    grants: Grants, at: int, *, agent: Agent, environment: Environment, name: SecretName, ttl: int | None
 ) -> Result[Grant, Refusal]:
     """The grant under which ``agent`` may lease ``name`` for ``ttl`` microseconds (None: the grant's default).
 
-    The most specific selector wins, then the oldest grant, among those that are live, not used up and long
-    enough. The answer never depends on whether a secret of that name exists.
-    Refusals: ``no-grant``, ``grant-expired``, ``grant-used-up``, ``ttl-too-long``.
+    The most specific selector wins, then the oldest grant, among those whose conditions hold. Where none does, the
+    refusal is that of the grant which came furthest. The answer never depends on whether a secret of that name
+    exists. Refusals: ``no-grant``, and those of :func:`standing`.
     """
     refusal = NO_GRANT
     for selector in selectors_for(name):
-        for grant_id in grants.by_scope.get((agent, environment, selector), ()):
+        for grant_id in grants.by_scope.get((agent.id, environment, selector), ()):
             grant = grants.by_id[grant_id]
-            if not grant.live(at):
-                refusal = GRANT_EXPIRED if refusal is NO_GRANT else refusal
-            elif grant.uses is not None and grant.used >= grant.uses:
-                refusal = GRANT_USED_UP if refusal is not TTL_TOO_LONG else refusal
-            elif ttl is not None and ttl > grant.maximum_ttl:
-                refusal = TTL_TOO_LONG
-            else:
+            against = standing(grant, at, agent, ttl)
+            if against is None:
                 return Success(grant)
+            refusal = max(refusal, against, key=_REACHED.__getitem__)
     return Failure(refusal)
 
 
-def use(grants: Grants, grant: Grant) -> Grants:
+def use(grants: Grants, grant: Grant, at: int) -> Grants:
     """With one use of ``grant`` counted."""
-    used = attrs.evolve(grant, used=grant.used + 1)
+    used = attrs.evolve(grant, used=grant.used + 1, tat=counted(grant.conditions.rate, grant.tat, at))
     return attrs.evolve(grants, by_id=grants.by_id.set(grant.id, used))

@@ -27,6 +27,7 @@ TokenId = NewType("TokenId", str)
 SlotId = NewType("SlotId", str)
 RequestId = NewType("RequestId", str)
 RotationId = NewType("RotationId", str)
+AccessRequestId = NewType("AccessRequestId", str)
 RotatorName = NewType("RotatorName", str)
 Digest = NewType("Digest", str)
 
@@ -44,6 +45,7 @@ GRANT_PATTERN = r"\Agr_[0-9a-f]{16}\Z"
 LEASE_PATTERN = r"\Als_[0-9a-f]{32}\Z"
 REQUEST_PATTERN = r"\Arq_[0-9a-f]{32}\Z"
 ROTATION_PATTERN = r"\Art_[0-9a-f]{16}\Z"
+ACCESS_REQUEST_PATTERN = r"\Aar_[0-9a-f]{16}\Z"
 SHORT_ID_PATTERN = r"\A[0-9a-f]{16}\Z"
 DIGEST_PATTERN = r"\A[0-9a-f]{64}\Z"
 
@@ -58,6 +60,7 @@ GrantIdField = Annotated[GrantId, msgspec.Meta(pattern=GRANT_PATTERN)]
 LeaseIdField = Annotated[LeaseId, msgspec.Meta(pattern=LEASE_PATTERN)]
 RequestIdField = Annotated[RequestId, msgspec.Meta(pattern=REQUEST_PATTERN)]
 RotationIdField = Annotated[RotationId, msgspec.Meta(pattern=ROTATION_PATTERN)]
+AccessRequestIdField = Annotated[AccessRequestId, msgspec.Meta(pattern=ACCESS_REQUEST_PATTERN)]
 RotatorNameField = Annotated[RotatorName, msgspec.Meta(pattern=ENVIRONMENT_PATTERN)]
 TokenIdField = Annotated[TokenId, msgspec.Meta(pattern=SHORT_ID_PATTERN)]
 SlotIdField = Annotated[SlotId, msgspec.Meta(pattern=SHORT_ID_PATTERN)]
@@ -118,6 +121,7 @@ parse_person_name = _parser(PersonName, PERSON_PATTERN, 64, BAD_PERSON)
 parse_rotator_name = _parser(RotatorName, ENVIRONMENT_PATTERN, 32, BAD_ROTATOR)
 parse_grant_id = _parser(GrantId, GRANT_PATTERN, 19, BAD_ID)
 parse_lease_id = _parser(LeaseId, LEASE_PATTERN, 35, BAD_ID)
+parse_access_request_id = _parser(AccessRequestId, ACCESS_REQUEST_PATTERN, 19, BAD_ID)
 parse_slot_id = _parser(SlotId, SHORT_ID_PATTERN, 16, BAD_ID)
 parse_request_id = _parser(RequestId, REQUEST_PATTERN, 35, BAD_ID)
 

@@ -12,13 +12,14 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets import grants as granting
-from ironsecrets.agents import Agents, admit
+from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admit
 from ironsecrets.effects import Effect, Reveal
 from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
 from ironsecrets.identifiers import (
     LATEST_TIME,
     AgentId,
     AgentIdField,
+    DigestField,
     EnvironmentField,
     GrantIdField,
     LeaseId,
@@ -28,7 +29,9 @@ from ironsecrets.identifiers import (
     SecretNameField,
     Span,
 )
+from ironsecrets.kill_switch import VAULT_SEALED
 from ironsecrets.principals import Agent
+from ironsecrets.rates import conforms, counted
 from ironsecrets.refusals import Refusal
 from ironsecrets.secrets import NO_SECRET, SECRET_DELETED, Label, Secret, Secrets, answering
 
@@ -110,13 +113,15 @@ class Leases:
 class OpenLease:
     """An agent asks for a secret by name; ``ttl`` None takes the grant's default.
 
-    With ``label`` ``previous`` it gets the version before the current one, while its overlap window lasts.
+    With ``label`` ``previous`` it gets the version before the current one, while its overlap window lasts. With
+    ``recipient`` the value leaves sealed to the public key that has this digest.
     """
 
     environment: EnvironmentField
     label: Label = "current"
     lease: LeaseIdField
     name: SecretNameField
+    recipient: DigestField | None = None
     ttl: Span | None = None
     type: Literal["lease"] = "lease"
 
@@ -154,24 +159,38 @@ class Access:
     agents: Agents
     grants: Grants
     leases: Leases
+    sealed: bool = False
 
 
-Opened = Result[tuple[Grants, Leases, tuple[Effect, ...]], Refusal]
+Opened = Result[tuple[Access, tuple[Effect, ...]], Refusal]
 
 
 def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Opened:
     """Refusals: those of :func:`ironsecrets.agents.admit`, :func:`ironsecrets.grants.decide` and of reading a
-    secret, and ``lease-taken``. Whether the secret exists is looked at only under a grant that covers its name.
+    secret, ``agent-rate-limited`` and ``lease-taken``. Whether the secret exists is looked at only under a grant
+    that covers its name.
     """
     if command.lease in access.leases.by_id:
         return Failure(LEASE_TAKEN)
 
-    def opened(grant: granting.Grant, secret: Secret) -> Opened:
-        until = at + (grant.default_ttl if command.ttl is None else command.ttl)
+    def permitted(record: AgentRecord) -> Opened:
+        decided = granting.decide(
+            access.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=command.ttl
+        )
+        return decided.bind(lambda grant: within_rate(record, grant))
+
+    def within_rate(record: AgentRecord, grant: granting.Grant) -> Opened:
+        if not conforms(record.rate, record.tat, at):
+            return Failure(AGENT_RATE_LIMITED)
+        found = access.secrets.live(command.environment, command.name)
+        return found.bind(lambda secret: opened(record, grant, secret))
+
+    def opened(record: AgentRecord, grant: granting.Grant, secret: Secret) -> Opened:
+        until = at + (grant.conditions.default_ttl if command.ttl is None else command.ttl)
         lease = Lease(
             agent=agent.id,
             environment=command.environment,
-            expires_at=_bounded(until, grant),
+            expires_at=grant.conditions.bounded(min(until, LATEST_TIME)),
             grant=grant.id,
             id=command.lease,
             label=command.label,
@@ -179,34 +198,17 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Ope
             opened_at=at,
             secret=secret.id,
         )
-        grants = granting.use(access.grants, grant)
+        grants = granting.use(access.grants, grant, at)
+        agents = access.agents
+        if record.rate is not None:
+            agents = agents.keep(attrs.evolve(record, tat=counted(record.rate, record.tat, at)))
         leases = access.leases.pruned(agent.id, at, grants).keep(lease)
+        after = attrs.evolve(access, agents=agents, grants=grants, leases=leases)
         return answering(secret, command.label, at).map(
-            lambda version: (grants, leases, (Reveal(secret.id, version.number, version.digest),))
+            lambda version: (after, (Reveal(secret.id, version.number, version.digest),))
         )
 
-    return (
-        admit(access.agents, agent)
-        .bind(
-            lambda _: granting.decide(
-                access.grants,
-                at,
-                agent=agent.id,
-                environment=command.environment,
-                name=command.name,
-                ttl=command.ttl,
-            )
-        )
-        .bind(
-            lambda grant: access.secrets.live(command.environment, command.name).bind(
-                lambda secret: opened(grant, secret)
-            )
-        )
-    )
-
-
-def _bounded(until: int, grant: granting.Grant) -> int:
-    return min(until, LATEST_TIME if grant.expires_at is None else grant.expires_at)
+    return admit(access.agents, at, agent).bind(permitted)
 
 
 def live(
@@ -214,11 +216,13 @@ def live(
 ) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
     """The lease, if ``agent`` may use it at ``at``. Another agent's lease is as unknown as none.
 
-    Which version it gives, :func:`ironsecrets.secrets.answering` says. Refusals: those of
-    :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``, ``lease-revoked``, ``no-secret``,
-    ``secret-deleted``.
+    Which version it gives, :func:`ironsecrets.secrets.answering` says. Refusals: ``vault-sealed``, those of
+    :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``, ``lease-revoked``, those of
+    :func:`ironsecrets.grants.present`, ``no-secret``, ``secret-deleted``.
     """
-    match admit(access.agents, agent):
+    if access.sealed:
+        return Failure(VAULT_SEALED)
+    match admit(access.agents, at, agent):
         case Failure(refusal):
             return Failure(refusal)
         case _:
@@ -231,6 +235,9 @@ def live(
     grant = access.grants.by_id.get(lease.grant)
     if grant is None or not grant.live(at):
         return Failure(LEASE_REVOKED)
+    absent = granting.present(grant, at, agent)
+    if absent is not None:
+        return Failure(absent)
     secret = access.secrets.by_id.get(lease.secret)
     if secret is None:
         return Failure(NO_SECRET)
@@ -242,10 +249,11 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
 
     def longer(found: tuple[Lease, granting.Grant, Secret]) -> Result[Leases, Refusal]:
         lease, grant, _ = found
-        if command.ttl is not None and command.ttl > grant.maximum_ttl:
+        conditions = grant.conditions
+        if command.ttl is not None and command.ttl > conditions.maximum_ttl:
             return Failure(TTL_TOO_LONG)
-        until = at + (grant.default_ttl if command.ttl is None else command.ttl)
-        until = _bounded(min(until, lease.opened_at + grant.maximum_ttl), grant)
+        until = at + (conditions.default_ttl if command.ttl is None else command.ttl)
+        until = conditions.bounded(min(until, lease.opened_at + conditions.maximum_ttl))
         if until <= lease.expires_at:
             return Failure(LEASE_AT_MAXIMUM)
         return Success(access.leases.keep(attrs.evolve(lease, expires_at=until)))
@@ -253,7 +261,7 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
     return live(access, at, agent, command.lease).bind(longer)
 
 
-def release(access: Access, agent: Agent, command: Release) -> Result[Leases, Refusal]:
+def release(access: Access, at: int, agent: Agent, command: Release) -> Result[Leases, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``."""
 
     def let_go(_: object) -> Result[Leases, Refusal]:
@@ -262,7 +270,7 @@ def release(access: Access, agent: Agent, command: Release) -> Result[Leases, Re
             return Failure(UNKNOWN_LEASE)
         return Success(access.leases.drop(lease))
 
-    return admit(access.agents, agent).bind(let_go)
+    return admit(access.agents, at, agent).bind(let_go)
 
 
 def revoke_lease(leases: Leases, command: RevokeLease) -> Result[Leases, Refusal]:

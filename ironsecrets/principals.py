@@ -5,15 +5,18 @@ may only use what it was granted, and only ever under its own id. Which secrets 
 :mod:`ironsecrets.grants`; this module answers the coarser question that comes first.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, assert_never
 
 import attrs
 import msgspec
+from returns.result import Failure, Result, Success
 
 from ironsecrets.identifiers import (
     AGENT_PATTERN,
     PERSON_PATTERN,
     AgentId,
+    Micros,
     PersonName,
     TokenId,
     TokenIdField,
@@ -21,6 +24,16 @@ from ironsecrets.identifiers import (
 )
 from ironsecrets.refusals import Refusal
 
+BUDGET_PATTERN = r"\Abudget_[a-z0-9]{6,32}\Z"
+PERMISSION_PATTERN = r"\A[a-z][a-z0-9_.-]*(?::[a-z0-9_.-]+)*\Z"
+PERMISSION_LIMIT = 64
+
+PermissionField = Annotated[str, msgspec.Meta(pattern=PERMISSION_PATTERN, max_length=64)]
+"""What a token may carry and a grant may ask for, such as ``llm:call``. It covers itself and nothing else."""
+
+BAD_PERMISSION = Refusal(
+    "bad-permission", "a permission is lower-case words of letters, digits, '_', '.' or '-' with ':' between: llm:call"
+)
 NOT_PERMITTED = Refusal("not-permitted", "this principal may not ask for that at all")
 
 
@@ -38,12 +51,32 @@ class Viewer:
     name: PersonName
 
 
+@attrs.frozen(kw_only=True)
+class Claims:
+    """What a token says of its agent: a budget, permissions (sorted, each once), and when it ends.
+
+    It is in force until just before ``expires_at``, in microseconds since the Unix epoch; None never ends.
+    """
+
+    budget: Annotated[str, msgspec.Meta(pattern=BUDGET_PATTERN)] | None = None
+    expires_at: Micros | None = None
+    permissions: Annotated[tuple[PermissionField, ...], msgspec.Meta(max_length=PERMISSION_LIMIT)] = ()
+
+
 @attrs.frozen
 class Agent:
-    """An agent. ``token`` is the id of the token it proved to hold, or None where a trusted host vouches."""
+    """An agent. ``token`` is the id of the token it proved to hold, or None where a trusted host vouches.
+
+    ``claims`` is what that token, or the host, says of it beside its id.
+    """
 
     id: AgentId
     token: TokenId | None = None
+    claims: Claims | None = None
+
+    def may(self, permission: str | None) -> bool:
+        """Whether it carries ``permission``. None asks for none."""
+        return permission is None or (self.claims is not None and permission in self.claims.permissions)
 
 
 Principal = Operator | Viewer | Agent
@@ -80,11 +113,20 @@ MATRIX: dict[str, frozenset[Role]] = {
     "suspend": _OPERATOR,
     "resume": _OPERATOR,
     "remove": _OPERATOR,
+    "limit-agent": _OPERATOR,
+    "set-suspension-policy": _OPERATOR,
     "grant": _OPERATOR,
+    "break-glass": _OPERATOR,
     "revoke": _OPERATOR,
     "revoke-agent": _OPERATOR,
     "revoke-all": _OPERATOR,
     "revoke-lease": _OPERATOR,
+    "request-access": _AGENT,
+    "approve-request": _OPERATOR,
+    "decline-request": _OPERATOR,
+    "set-request-policy": _OPERATOR,
+    "seal": _OPERATOR,
+    "unseal": _OPERATOR,
     "lease": _AGENT,
     "renew": _AGENT,
     "release": _AGENT,
@@ -120,8 +162,9 @@ def may_ask(principal: Principal, command_type: str) -> bool:
 
 @attrs.frozen(kw_only=True)
 class PrincipalFields:
-    """A principal as it stands in an audit entry: ``{"id", "token", "type"}``."""
+    """A principal as it stands in an audit entry: ``{"claims", "id", "token", "type"}``."""
 
+    claims: Claims | None
     id: Annotated[str, msgspec.Meta(pattern=f"(?:{PERSON_PATTERN})|(?:{AGENT_PATTERN})")]
     token: TokenIdField | None
     type: Role
@@ -131,21 +174,31 @@ def principal_fields(principal: Principal) -> PrincipalFields:
     """The form for the log."""
     match principal:
         case Operator(name) | Viewer(name):
-            return PrincipalFields(id=name, token=None, type=role_of(principal))
-        case Agent(agent, token):
-            return PrincipalFields(id=agent, token=token, type="agent")
+            return PrincipalFields(claims=None, id=name, token=None, type=role_of(principal))
+        case Agent(agent, token, claims):
+            return PrincipalFields(claims=claims, id=agent, token=token, type="agent")
         case _:
             assert_never(principal)
 
 
 def principal_from(fields: PrincipalFields) -> Principal | None:
     """The principal an entry names, or None where its fields do not fit together."""
+    bare = fields.token is None and fields.claims is None
     match fields.type:
         case "agent":
-            return parse_agent_id(fields.id).map(lambda agent: Agent(agent, fields.token)).value_or(None)
-        case "operator" if fields.token is None:
+            return parse_agent_id(fields.id).map(lambda agent: Agent(agent, fields.token, fields.claims)).value_or(None)
+        case "operator" if bare:
             return Operator(PersonName(fields.id))
-        case "viewer" if fields.token is None:
+        case "viewer" if bare:
             return Viewer(PersonName(fields.id))
         case _:
             return None
+
+
+def parse_permissions(texts: Iterable[str]) -> Result[tuple[str, ...], Refusal]:
+    """Permissions, sorted and each once. Refusals: ``bad-permission``."""
+    try:
+        found = tuple(sorted(set(texts)))
+        return Success(msgspec.convert(found, Annotated[tuple[PermissionField, ...], msgspec.Meta(max_length=64)]))
+    except (msgspec.ValidationError, TypeError):
+        return Failure(BAD_PERMISSION)

@@ -33,7 +33,7 @@ class MaskValue:
 
 @attrs.frozen(kw_only=True)
 class ListEntries:
-    """An operator or viewer lists secrets, a secret's history, agents, grants, leases or rotations.
+    """An operator or viewer lists secrets, a secret's history, agents, grants, leases, rotations or access requests.
 
     ``environment`` None means all; ``name`` is for ``history`` only.
     """
@@ -41,7 +41,12 @@ class ListEntries:
     environment: EnvironmentField | None = None
     name: SecretNameField | None = None
     type: Literal["list"] = "list"
-    what: Literal["secrets", "history", "agents", "grants", "leases", "rotations"]
+    what: Literal["secrets", "history", "agents", "grants", "leases", "requests", "rotations"]
+
+
+def looked(secrets: Secrets, command: RevealValue | MaskValue | ListEntries) -> Result[tuple[Effect, ...], Refusal]:
+    """What a look discloses. Refusals: those of :func:`read` and :func:`listing`."""
+    return listing(secrets, command) if isinstance(command, ListEntries) else read(secrets, command)
 
 
 def read(secrets: Secrets, command: RevealValue | MaskValue) -> Result[tuple[Effect, ...], Refusal]:

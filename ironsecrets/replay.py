@@ -10,14 +10,13 @@ from collections.abc import Iterable
 import attrs
 from returns.result import Failure, Result, Success
 
-from ironsecrets.audit import AuditEntry, decode_entry, recorded, request_of
+from ironsecrets.audit import AuditEntry, decode_entry, recorded, request_of, settle
 from ironsecrets.checkpoint import Checkpoint, vault_of
 from ironsecrets.epochs import wrapped_under
 from ironsecrets.identifiers import SecretId
 from ironsecrets.refusals import APPLIED
 from ironsecrets.secrets import Version
 from ironsecrets.state import EMPTY, VaultState
-from ironsecrets.vault import apply
 
 
 @attrs.frozen(kw_only=True)
@@ -63,13 +62,8 @@ def _replayed(state: VaultState, raw: bytes, entry: AuditEntry) -> Result[VaultS
     request = request_of(entry)
     if request is None:
         return diverges("principal", "an operator, viewer or agent", "fields that do not fit together")
-    match apply(state, request):
-        case Success(transition):
-            after, verdict = transition.state, APPLIED
-        case Failure(refusal):
-            after, verdict = state, refusal.code
-        case _:
-            raise AssertionError
+    after, _, refusal = settle(state, request)
+    verdict = APPLIED if refusal is None else refusal.code
     if verdict != entry.verdict:
         return diverges("verdict", verdict, entry.verdict)
     return Success(recorded(after, entry.at, raw))

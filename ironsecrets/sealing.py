@@ -22,7 +22,7 @@ from returns.result import Failure, Result, Success
 from ironsecrets.encoding import length_prefixed
 from ironsecrets.identifiers import Digest, SecretId, VaultId
 from ironsecrets.refusals import Refusal, Tampered
-from ironsecrets.sensitive import wipe
+from ironsecrets.sensitive import Allocate, Writable, wipe
 
 SUITE = "AES256GCM-HKDFSHA256-ARGON2ID-ED25519"
 VALUE_LIMIT = 1024 * 1024
@@ -72,15 +72,20 @@ def gcm_seal(key: Buffer, nonce: bytes, plaintext: Buffer, associated: bytes) ->
 
 def gcm_open(key: Buffer, nonce: bytes, sealed: Buffer, associated: bytes) -> bytearray | None:
     """The plaintext in a buffer the caller may wipe, or None. The unverified plaintext never survives."""
+    out = bytearray(max(len(sealed) - TAG_BYTES, 0))
+    return out if gcm_open_into(key, nonce, sealed, associated, out) else None
+
+
+def gcm_open_into(key: Buffer, nonce: bytes, sealed: Buffer, associated: bytes, out: Writable) -> bool:
+    """The plaintext into ``out``, which must have its size; False, and ``out`` wiped, where it does not open."""
     if len(sealed) < TAG_BYTES:
-        return None
-    out = bytearray(len(sealed) - TAG_BYTES)
+        return False
     try:
         AESGCM(key).decrypt_into(nonce, sealed, associated, out)
     except InvalidTag:
         wipe(out)
-        return None
-    return out
+        return False
+    return True
 
 
 def _expand(key: Buffer, salt: bytes, context: bytes) -> bytearray:
@@ -176,9 +181,9 @@ def rewrap_dek(
 
 
 def open_value(
-    record: SealedRecord, *, vault: VaultId, epoch_key: Buffer, expected: Digest
-) -> Result[bytearray, Tampered]:
-    """The value, in a buffer that the caller wipes. ``expected`` is the digest that the log holds."""
+    record: SealedRecord, *, vault: VaultId, epoch_key: Buffer, expected: Digest, allocate: Allocate = bytearray
+) -> Result[Writable, Tampered]:
+    """The value, in memory from ``allocate`` that the caller wipes. ``expected`` is the digest that the log holds."""
     what = f"sealed record {record.secret} version {record.version}"
     if digest_of(record) != expected or len(record.body) < NONCE_BYTES + TAG_BYTES:
         return Failure(Tampered(what))
@@ -186,14 +191,11 @@ def open_value(
     match unseal(epoch_key, context, record.wrap, f"wrapped DEK of {what}"):
         case Success(dek):
             body = memoryview(record.body)
-            value = gcm_open(
-                dek,
-                bytes(body[:NONCE_BYTES]),
-                body[NONCE_BYTES:],
-                value_context(vault, record.secret, record.version),
-            )
+            value = allocate(len(body) - NONCE_BYTES - TAG_BYTES)
+            associated = value_context(vault, record.secret, record.version)
+            whole = gcm_open_into(dek, bytes(body[:NONCE_BYTES]), body[NONCE_BYTES:], associated, value)
             wipe(dek)
-            return Failure(Tampered(what)) if value is None else Success(value)
+            return Success(value) if whole else Failure(Tampered(what))
         case Failure(tampered):
             return Failure(tampered)
         case _:

@@ -12,6 +12,7 @@ import msgspec
 from immutables import Map
 from returns.result import Failure, Result, Success
 
+from ironsecrets.access_requests import AccessRequest, AccessRequests, RequestPolicy
 from ironsecrets.agents import AgentRecord, Agents
 from ironsecrets.encoding import canonical as canonical_bytes
 from ironsecrets.encoding import decode_canonical
@@ -30,12 +31,14 @@ from ironsecrets.identifiers import (
     VaultId,
     VaultIdField,
 )
+from ironsecrets.kill_switch import Sealed
 from ironsecrets.leases import Lease, Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
 from ironsecrets.secrets import Secret, Secrets
 from ironsecrets.slots import SlotRecord, Slots
 from ironsecrets.state import VaultState
+from ironsecrets.suspension import SuspensionPolicy
 
 SNAPSHOT_LIMIT = 2**31
 SNAPSHOT_INTERVAL = 1024
@@ -43,6 +46,7 @@ SNAPSHOT_INTERVAL = 1024
 
 @attrs.frozen(kw_only=True)
 class _Snapshot:
+    access_requests: tuple[AccessRequest, ...]
     agents: tuple[AgentRecord, ...]
     epoch_age: Span | None
     epochs: tuple[Epoch, ...]
@@ -53,11 +57,14 @@ class _Snapshot:
     leases: tuple[Lease, ...]
     prune_grants: tuple[tuple[str, Annotated[int, msgspec.Meta(ge=1)]], ...]
     prune_leases: tuple[tuple[str, Annotated[int, msgspec.Meta(ge=1)]], ...]
+    request_policy: RequestPolicy
     rewrapped: tuple[SecretIdField, ...]
+    sealed: Sealed | None
     secrets: tuple[Secret, ...]
     size: Size
     slots: tuple[SlotRecord, ...]
     root_generation: Ordinal
+    suspension: SuspensionPolicy | None
     vault: VaultIdField
 
 
@@ -82,6 +89,7 @@ def encode_snapshot(state: VaultState) -> bytes:
     """Canonical bytes: two equal states have the same."""
     return canonical_bytes(
         _Snapshot(
+            access_requests=_sorted(state.access_requests.by_id.values(), "id"),
             agents=_sorted(state.agents.by_id.values(), "id"),
             epoch_age=state.epoch_age,
             epochs=state.epochs,
@@ -92,11 +100,14 @@ def encode_snapshot(state: VaultState) -> bytes:
             leases=_sorted(state.leases.by_id.values(), "id"),
             prune_grants=_thresholds(state.grants.by_agent),
             prune_leases=_thresholds(state.leases.by_agent),
+            request_policy=state.request_policy,
             rewrapped=tuple(sorted(state.rewrapped)),
+            sealed=state.sealed,
             secrets=_sorted(state.secrets.by_id.values(), "id"),
             size=state.log.size,
             slots=state.slots.all,
             root_generation=state.slots.generation,
+            suspension=state.suspension,
             vault=state.vault,
         )
     )
@@ -137,10 +148,21 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
                 Map((lease.id, lease) for lease in snapshot.leases),
                 _held(((lease.agent, lease.id) for lease in snapshot.leases), snapshot.prune_leases),
             ),
+            access_requests=_access_requests(snapshot.access_requests),
+            request_policy=snapshot.request_policy,
+            suspension=snapshot.suspension,
+            sealed=snapshot.sealed,
             log=frontier,
             last_at=snapshot.last_at,
         )
     )
+
+
+def _access_requests(kept: tuple[AccessRequest, ...]) -> AccessRequests:
+    requests = AccessRequests()
+    for one in kept:
+        requests = requests.keep(one)
+    return requests
 
 
 def _held(pairs: Iterable[tuple[AgentId, str]], thresholds: tuple[tuple[str, int], ...]) -> "Map[AgentId, Held]":

@@ -2,15 +2,21 @@
 
 import attrs
 from immutables import Map
+from returns.result import Result
 
+from ironsecrets.access_requests import DEFAULT_REQUEST_POLICY, AccessRequests, RequestPolicy
 from ironsecrets.agents import Agents
+from ironsecrets.effects import Effect
 from ironsecrets.epochs import DEFAULT_AGE, Epochs, Rewrapped
 from ironsecrets.grants import Grants
 from ironsecrets.identifiers import Digest, VaultId
+from ironsecrets.kill_switch import Sealed
 from ironsecrets.leases import Access, Leases
 from ironsecrets.merkle import Frontier
+from ironsecrets.refusals import Refusal
 from ironsecrets.secrets import Secrets
 from ironsecrets.slots import Slots
+from ironsecrets.suspension import DEFAULT_POLICY, SuspensionPolicy
 
 
 @attrs.frozen(kw_only=True)
@@ -30,12 +36,22 @@ class VaultState:
     agents: Agents = Agents()
     grants: Grants = Grants()
     leases: Leases = Leases()
+    access_requests: AccessRequests = AccessRequests()
+    request_policy: RequestPolicy = DEFAULT_REQUEST_POLICY
+    suspension: SuspensionPolicy | None = DEFAULT_POLICY
+    sealed: Sealed | None = None
     log: Frontier = Frontier()
     last_at: int = 0
 
     def access(self) -> Access:
         """The parts that leases depend on."""
-        return Access(secrets=self.secrets, agents=self.agents, grants=self.grants, leases=self.leases)
+        return Access(
+            secrets=self.secrets,
+            agents=self.agents,
+            grants=self.grants,
+            leases=self.leases,
+            sealed=self.sealed is not None,
+        )
 
     def epoch(self) -> int:
         """The number of the current epoch; 0 before the vault is created."""
@@ -48,3 +64,14 @@ class VaultState:
 
 EMPTY = VaultState()
 """The state before the first entry."""
+
+
+@attrs.frozen
+class Transition:
+    """What an applied command makes of the state, and what it asks of an interpreter."""
+
+    state: VaultState
+    effects: tuple[Effect, ...] = ()
+
+
+Applied = Result[Transition, Refusal]

@@ -7,22 +7,20 @@
 from typing import Literal, assert_never
 
 import attrs
-from returns.result import Failure, Result, Success
+from returns.result import Failure, Success
 
-from ironsecrets import agents as agency
+from ironsecrets import access, reading, removal
 from ironsecrets import epochs as keying
-from ironsecrets import grants as granting
-from ironsecrets import leases as leasing
-from ironsecrets import reading, removal
 from ironsecrets import rotation as rotating
 from ironsecrets import secrets as keeping
 from ironsecrets import slots as unlocking
 from ironsecrets.effects import Effect, EraseRecord, KeepRecord
 from ironsecrets.header import SlotKind
 from ironsecrets.identifiers import DigestField, RequestId, SlotIdField, VaultIdField
+from ironsecrets.kill_switch import VAULT_SEALED
 from ironsecrets.principals import NOT_PERMITTED, Agent, Operator, Principal, may_ask
 from ironsecrets.refusals import Refusal
-from ironsecrets.state import VaultState
+from ironsecrets.state import Applied, Transition, VaultState
 
 NO_VAULT = Refusal("no-vault", "the vault is not created yet")
 VAULT_EXISTS = Refusal("vault-exists", "the vault is created already")
@@ -49,23 +47,10 @@ SecretCommand = (
     | removal.Erase
 )
 ReadCommand = reading.RevealValue | reading.MaskValue | reading.ListEntries
-AgentCommand = agency.Enroll | agency.Suspend | agency.Resume | agency.Remove
-GrantCommand = granting.IssueGrant | granting.Revoke | granting.RevokeAgent | granting.RevokeAll
-LeaseCommand = leasing.OpenLease | leasing.Renew | leasing.Release | leasing.RevokeLease
 EpochCommand = keying.OpenEpoch | keying.Rewrap | keying.RetireEpoch | keying.SetKeyPolicy
 SlotCommand = unlocking.SlotCommand
 RotationCommand = rotating.RotationCommand
-Command = (
-    Create
-    | SecretCommand
-    | RotationCommand
-    | ReadCommand
-    | AgentCommand
-    | GrantCommand
-    | LeaseCommand
-    | EpochCommand
-    | SlotCommand
-)
+Command = Create | SecretCommand | RotationCommand | ReadCommand | access.AccessCommand | EpochCommand | SlotCommand
 
 
 @attrs.frozen(kw_only=True)
@@ -78,68 +63,33 @@ class Request:
     principal: Principal
 
 
-@attrs.frozen
-class Transition:
-    """What an applied command makes of the state, and what it asks of an interpreter."""
-
-    state: VaultState
-    effects: tuple[Effect, ...] = ()
-
-
-Applied = Result[Transition, Refusal]
-
-
 def apply(state: VaultState, request: Request) -> Applied:
-    """Decide ``request``. Refusals: ``not-permitted``, ``no-vault``, ``vault-exists``, and each capability's own."""
+    """Decide ``request``. Refusals: ``vault-sealed`` for agents, ``not-permitted``, ``no-vault``, ``vault-exists``, and
+    each capability's own."""
     command, principal, at = request.command, request.principal, request.at
+    if state.sealed is not None and isinstance(principal, Agent):
+        return Failure(VAULT_SEALED)
     if not may_ask(principal, command.type):
         return Failure(NOT_PERMITTED)
     if isinstance(command, Create):
         return _create(state, at, command)
     if not state.vault:
         return Failure(NO_VAULT)
-    match command:
-        case (
-            keeping.Put()
-            | keeping.Describe()
-            | keeping.Rollback()
-            | removal.Destroy()
-            | removal.Delete()
-            | removal.Undelete()
-            | removal.Erase()
-        ):
-            return _secret(state, at, principal, command)
-        case (
-            rotating.SetRotation()
-            | rotating.ClearRotation()
-            | rotating.StartRotation()
-            | rotating.CreatePending()
-            | rotating.MarkSet()
-            | rotating.MarkTested()
-            | rotating.FinishRotation()
-            | rotating.FailRotation()
-            | rotating.AbortRotation()
-            | rotating.MarkAborted()
-        ):
-            return _rotation(state, at, principal, command)
-        case reading.RevealValue() | reading.MaskValue():
-            return reading.read(state.secrets, command).map(lambda effects: Transition(state, effects))
-        case reading.ListEntries():
-            return reading.listing(state.secrets, command).map(lambda effects: Transition(state, effects))
-        case agency.Enroll() | agency.Suspend() | agency.Resume() | agency.Remove():
-            return _agent(state, at, command)
-        case granting.IssueGrant() | granting.Revoke() | granting.RevokeAgent() | granting.RevokeAll():
-            return _grant(state, at, command)
-        case leasing.OpenLease() | leasing.Renew() | leasing.Release() | leasing.RevokeLease():
-            return _lease(state, at, principal, command)
-        case keying.OpenEpoch() | keying.Rewrap() | keying.RetireEpoch() | keying.SetKeyPolicy():
-            return _epoch(state, at, command)
-        case unlocking.AddSlot() | unlocking.RemoveSlot() | unlocking.ChangeSlot() | unlocking.Rekey():
-            return unlocking.change(state.slots, at, command).map(
-                lambda changed: Transition(attrs.evolve(state, slots=changed[0], header=command.header), changed[1])
-            )
-        case _:
-            assert_never(command)
+    if isinstance(command, access.AccessCommand):
+        return access.change(state, at, principal, command)
+    if isinstance(command, ReadCommand):
+        return reading.looked(state.secrets, command).map(lambda effects: Transition(state, effects))
+    if isinstance(command, EpochCommand):
+        return _epoch(state, at, command)
+    if isinstance(command, SlotCommand):
+        return unlocking.change(state.slots, at, command).map(
+            lambda changed: Transition(attrs.evolve(state, slots=changed[0], header=command.header), changed[1])
+        )
+    if not isinstance(principal, Operator):
+        return Failure(NOT_PERMITTED)
+    if isinstance(command, RotationCommand):
+        return _rotation(state, at, principal, command)
+    return _secret(state, at, principal, command)
 
 
 def _epoch(state: VaultState, at: int, command: EpochCommand) -> Applied:
@@ -176,15 +126,13 @@ def _kept(state: VaultState, changed: tuple[keeping.Secrets, tuple[Effect, ...]]
     return Transition(attrs.evolve(state, secrets=changed[0], epochs=epochs), changed[1])
 
 
-def _rotation(state: VaultState, at: int, principal: Principal, command: RotationCommand) -> Applied:
-    if not isinstance(principal, Operator):
-        return Failure(NOT_PERMITTED)
+def _rotation(state: VaultState, at: int, principal: Operator, command: RotationCommand) -> Applied:
     if isinstance(command, rotating.CreatePending) and command.epoch != state.epoch():
         return Failure(keeping.STALE_EPOCH)
     return rotating.change(state.secrets, at, principal.name, command).map(lambda changed: _kept(state, changed))
 
 
-def _secret(state: VaultState, at: int, principal: Principal, command: SecretCommand) -> Applied:
+def _secret(state: VaultState, at: int, principal: Operator, command: SecretCommand) -> Applied:
     def kept(changed: tuple[keeping.Secrets, tuple[Effect, ...]]) -> Transition:
         return _kept(state, changed)
 
@@ -217,80 +165,7 @@ def _erased_epochs(state: VaultState, effects: tuple[Effect, ...]) -> tuple[int,
     return tuple(keying.wrapped_under(state.epochs, state.rewrapped, secret, version) for secret, version in versions)
 
 
-def _put(state: VaultState, at: int, principal: Principal, command: keeping.Put) -> Applied:
-    if not isinstance(principal, Operator):
-        return Failure(NOT_PERMITTED)
+def _put(state: VaultState, at: int, principal: Operator, command: keeping.Put) -> Applied:
     if command.epoch != state.epoch():
         return Failure(keeping.STALE_EPOCH)
     return keeping.put(state.secrets, at, principal.name, command).map(lambda changed: _kept(state, changed))
-
-
-def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:
-    def kept(agents: agency.Agents) -> Transition:
-        return Transition(attrs.evolve(state, agents=agents))
-
-    agents = state.agents
-    match command:
-        case agency.Enroll():
-            return agency.enroll(agents, at, command).map(kept)
-        case agency.Suspend():
-            leases = state.leases.without_agent(command.agent)
-            return agency.suspend(agents, at, command).map(
-                lambda changed: Transition(attrs.evolve(state, agents=changed, leases=leases))
-            )
-        case agency.Resume():
-            return agency.resume(agents, command).map(kept)
-        case agency.Remove():
-            leases = state.leases.without_agent(command.agent)
-            grants = granting.revoke_agent(state.grants, command.agent)
-            return agency.remove(agents, command).map(
-                lambda changed: Transition(attrs.evolve(state, agents=changed, grants=grants, leases=leases))
-            )
-        case _:
-            assert_never(command)
-
-
-def _grant(state: VaultState, at: int, command: GrantCommand) -> Applied:
-    match command:
-        case granting.IssueGrant():
-            agents = state.agents.known(command.agent, at)
-            return granting.issue(state.grants, at, command).map(
-                lambda grants: Transition(attrs.evolve(state, agents=agents, grants=grants))
-            )
-        case granting.Revoke():
-            return granting.revoke(state.grants, command).map(
-                lambda grants: Transition(attrs.evolve(state, grants=grants))
-            )
-        case granting.RevokeAgent():
-            if command.agent not in state.agents.by_id:
-                return Failure(agency.UNKNOWN_AGENT)
-            grants = granting.revoke_agent(state.grants, command.agent)
-            leases = state.leases.without_agent(command.agent)
-            return Success(Transition(attrs.evolve(state, grants=grants, leases=leases)))
-        case granting.RevokeAll():
-            nothing = attrs.evolve(state, grants=granting.Grants(), leases=leasing.Leases())
-            return Success(Transition(nothing))
-        case _:
-            assert_never(command)
-
-
-def _lease(state: VaultState, at: int, principal: Principal, command: LeaseCommand) -> Applied:
-    def kept(leases: leasing.Leases) -> Transition:
-        return Transition(attrs.evolve(state, leases=leases))
-
-    if isinstance(command, leasing.RevokeLease):
-        return leasing.revoke_lease(state.leases, command).map(kept)
-    if not isinstance(principal, Agent):
-        return Failure(NOT_PERMITTED)
-    access = state.access()
-    match command:
-        case leasing.OpenLease():
-            return leasing.open_lease(access, at, principal, command).map(
-                lambda opened: Transition(attrs.evolve(state, grants=opened[0], leases=opened[1]), opened[2])
-            )
-        case leasing.Renew():
-            return leasing.renew(access, at, principal, command).map(kept)
-        case leasing.Release():
-            return leasing.release(access, principal, command).map(kept)
-        case _:
-            assert_never(command)

@@ -4,13 +4,34 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ironsecrets.agents import Enroll, Remove, Resume, Suspend
+from interpreters.time_zones import load_window
+from ironsecrets.access_requests import (
+    ApproveRequest,
+    DeclineRequest,
+    RequestAccess,
+    RequestPolicy,
+    SetRequestPolicy,
+)
+from ironsecrets.agents import Enroll, LimitAgent, Remove, Resume, Suspend
 from ironsecrets.audit import COMMANDS
-from ironsecrets.drafts import Draft, NewGrant, NewLease, NewPending, NewRotation, NewToken, NewVersion
+from ironsecrets.conditions import Conditions, Terms
+from ironsecrets.drafts import (
+    Draft,
+    NewAccessRequest,
+    NewApproval,
+    NewBreakGlass,
+    NewGrant,
+    NewLease,
+    NewPending,
+    NewRotation,
+    NewToken,
+    NewVersion,
+)
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap, SetKeyPolicy
-from ironsecrets.grants import IssueGrant, Revoke, RevokeAgent, RevokeAll
+from ironsecrets.grants import BreakGlass, IssueGrant, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.header import SlotKind
 from ironsecrets.identifiers import (
+    AccessRequestId,
     AgentId,
     Digest,
     Environment,
@@ -27,8 +48,10 @@ from ironsecrets.identifiers import (
     TokenId,
     VaultId,
 )
+from ironsecrets.kill_switch import Seal, Unseal
 from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
-from ironsecrets.principals import Agent, Operator, Principal, Viewer
+from ironsecrets.principals import Agent, Claims, Operator, Principal, Viewer
+from ironsecrets.rates import Rate
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
 from ironsecrets.rotation import (
@@ -47,7 +70,11 @@ from ironsecrets.schedules import ALPHABETS, RotationPolicy
 from ironsecrets.secrets import Describe, Put, Rollback
 from ironsecrets.sensitive import Sensitive
 from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
+from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 from ironsecrets.vault import Command, Create, Request
+from ironsecrets.windows import Window
+from ironsecrets.zones import Shift, Zone
+from properties.worlds import EPOCH
 
 NAMES = tuple(SecretName(n) for n in ("key", "openai/key", "openai/org/key", "db/main", "db/a/b/c", "a"))
 SELECTORS = tuple(
@@ -84,6 +111,7 @@ lease_ids = _some_id.map(lambda n: LeaseId(f"ls_{n:032x}"))
 token_ids = _some_id.map(lambda n: TokenId(f"{n:016x}"))
 rotation_ids = _some_id.map(lambda n: RotationId(f"rt_{n:016x}"))
 rotators = st.sampled_from([RotatorName(n) for n in ("manual", "generated", "vendor")])
+access_request_ids = _some_id.map(lambda n: AccessRequestId(f"ar_{n:016x}"))
 slot_ids = _some_id.map(lambda n: SlotId(f"{n:016x}"))
 slot_kinds: st.SearchStrategy[SlotKind] = st.sampled_from(["passphrase", "master-key", "recovery-key"])
 request_ids = _hex16.map(lambda h: RequestId("rq_" + h))
@@ -109,6 +137,78 @@ policies = st.builds(
     overlap=st.just(0) | spans,
     rotator=rotators,
 )
+OTHER_OPERATOR = Operator(PersonName("oscar"))
+PERMISSIONS = ("data:read", "llm:call")
+permissions = st.none() | st.sampled_from(PERMISSIONS)
+HOURS = (
+    "Mon-Fri 08:00-18:00 Europe/Berlin",
+    "Sun 17:00-24:00 Europe/Berlin",
+    "daily 22:00-06:00 UTC",
+    "Sat,Sun 00:00-24:00 America/New_York",
+    "Sun-Tue 15:30-15:00 Asia/Kathmandu",
+)
+WINDOWS = {text: load_window(text, EPOCH).unwrap() for text in HOURS}
+hours = st.lists(st.sampled_from(HOURS), max_size=2, unique=True).map(tuple)
+RATES = (
+    Rate(burst=1, count=1, per=60_000_000),
+    Rate(burst=2, count=3, per=1_000_000),
+    Rate(burst=3, count=2, per=900_000_000),
+)
+rates = st.sampled_from((None, None, *RATES))
+reasons = st.sampled_from(["the nightly job failed", "größe"])
+_zones = st.builds(
+    Zone,
+    name=st.just("Europe/Berlin"),
+    rule=st.sampled_from(["CET-1CEST,M3.5.0,M10.5.0/3", "<+0545>-5:45", "IST-1GMT0,M10.5.0,M3.5.0/1"]),
+    shifts=st.lists(
+        st.builds(Shift, at=st.integers(0, 4_000_000_000), offset=st.sampled_from([-3600, 0, 7200])), max_size=3
+    ).map(tuple),
+)
+_days = st.lists(st.integers(1, 7), min_size=1, max_size=7).map(tuple)
+windows = st.builds(
+    Window,
+    closes=st.integers(1, 1440),
+    days=_days | _days.map(sorted).map(tuple),
+    opens=st.integers(0, 1439),
+    zone=_zones,
+) | st.sampled_from(tuple(WINDOWS.values()))
+conditions = st.builds(
+    Conditions,
+    default_ttl=spans,
+    expires_at=st.none() | times,
+    maximum_ttl=spans,
+    not_before=st.none() | st.none() | times,
+    permission=st.none() | permissions,
+    rate=rates,
+    uses=st.none() | _few,
+    windows=st.just(()) | st.lists(windows, max_size=2).map(tuple),
+)
+terms = st.builds(
+    Terms,
+    default_ttl=spans,
+    expires_in=st.none() | spans,
+    maximum_ttl=spans,
+    not_before=st.none() | st.none() | times,
+    permission=st.none() | permissions,
+    rate=rates,
+    uses=st.none() | _few,
+    windows=hours.map(lambda texts: tuple(WINDOWS[text] for text in texts)),
+)
+claims = st.builds(
+    Claims,
+    budget=st.none() | st.just("budget_research"),
+    expires_at=st.none() | times,
+    permissions=st.sampled_from([(), ("llm:call",), PERMISSIONS]),
+)
+suspension_policies = st.none() | st.builds(SuspensionPolicy, refusals=_few, within=spans)
+request_policies = st.builds(RequestPolicy, approvals=st.integers(1, 2), lifetime=spans)
+_grant: dict[str, Any] = {
+    "agent": agents,
+    "conditions": conditions,
+    "environment": environments,
+    "grant": grant_ids,
+    "selector": selectors,
+}
 _rotation: dict[str, Any] = {**_where, "rotation": rotation_ids}
 
 BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
@@ -156,7 +256,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "mask": st.builds(MaskValue, **_where, version=st.none() | _few),
     "list": st.builds(
         ListEntries,
-        what=st.sampled_from(["secrets", "history", "agents", "grants", "leases", "rotations"]),
+        what=st.sampled_from(["secrets", "history", "agents", "grants", "leases", "requests", "rotations"]),
         name=st.none() | names,
         environment=st.none() | environments,
     ),
@@ -164,24 +264,27 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
     "suspend": st.builds(Suspend, agent=agents),
     "resume": st.builds(Resume, agent=agents),
     "remove": st.builds(Remove, agent=agents),
-    "grant": st.builds(
-        IssueGrant,
-        agent=agents,
-        default_ttl=spans,
-        environment=environments,
-        expires_at=st.none() | times,
-        grant=grant_ids,
-        maximum_ttl=spans,
-        selector=selectors,
-        uses=st.none() | _few,
-    ),
+    "limit-agent": st.builds(LimitAgent, agent=agents, rate=rates),
+    "set-suspension-policy": st.builds(SetSuspensionPolicy, policy=suspension_policies),
+    "grant": st.builds(IssueGrant, **_grant),
+    "break-glass": st.builds(BreakGlass, **_grant, reason=reasons),
     "revoke": st.builds(Revoke, grant=grant_ids),
     "revoke-agent": st.builds(RevokeAgent, agent=agents),
     "revoke-all": st.builds(RevokeAll),
-    "lease": st.builds(OpenLease, **_where, label=labels, lease=lease_ids, ttl=st.none() | spans),
+    "lease": st.builds(
+        OpenLease, **_where, label=labels, lease=lease_ids, recipient=st.none() | digests, ttl=st.none() | spans
+    ),
     "renew": st.builds(Renew, lease=lease_ids, ttl=st.none() | spans),
     "release": st.builds(Release, lease=lease_ids),
     "revoke-lease": st.builds(RevokeLease, lease=lease_ids),
+    "request-access": st.builds(RequestAccess, **_where, access_request=access_request_ids, reason=reasons),
+    "approve-request": st.builds(
+        ApproveRequest, access_request=access_request_ids, conditions=conditions, grant=grant_ids
+    ),
+    "decline-request": st.builds(DeclineRequest, access_request=access_request_ids, reason=st.none() | reasons),
+    "set-request-policy": st.builds(SetRequestPolicy, policy=request_policies),
+    "seal": st.builds(Seal, reason=st.none() | reasons),
+    "unseal": st.builds(Unseal),
     "open-epoch": st.builds(OpenEpoch, epoch=_few, header=digests),
     "rewrap": st.builds(Rewrap, epoch=_few, secrets=st.lists(secret_ids, min_size=1, max_size=3).map(tuple)),
     "retire-epoch": st.builds(RetireEpoch, epoch=_few, header=digests),
@@ -206,26 +309,31 @@ drafts: st.SearchStrategy[Draft] = st.one_of(
         agent=agents,
         selector=selectors,
         environment=environments,
-        default_ttl=spans,
-        maximum_ttl=spans,
-        expires_in=st.none() | spans,
-        uses=st.none() | _few,
+        terms=terms,
     ),
+    st.builds(NewBreakGlass, agent=agents, selector=selectors, environment=environments, terms=terms, reason=reasons),
+    st.builds(NewAccessRequest, **_where, reason=reasons),
+    st.builds(NewApproval, access_request=access_request_ids, terms=st.none() | terms),
     st.builds(NewLease, **_where, label=labels, ttl=st.none() | spans),
     st.builds(NewRotation, **_where, rotator=rotators),
     st.builds(NewPending, **_rotation, value=values.map(Sensitive)),
 )
 principals: st.SearchStrategy[Principal] = st.one_of(
-    st.just(OPERATOR), st.just(VIEWER), st.builds(Agent, agents, st.none() | token_ids)
+    st.just(OPERATOR),
+    st.just(OTHER_OPERATOR),
+    st.just(VIEWER),
+    st.builds(Agent, agents, st.none() | token_ids, st.none() | claims),
 )
-_AGENT_TYPES = ("lease", "renew", "release")
+_AGENT_TYPES = ("lease", "renew", "release", "request-access")
 
 
 @st.composite
 def requests(draw: st.DrawFn, *, at: st.SearchStrategy[int] = times) -> Request:
     """A request by a principal that may often ask for it."""
     command = draw(commands)
-    likely = st.builds(Agent, agents) if command.type in _AGENT_TYPES else st.just(OPERATOR)
+    likely = (
+        st.builds(Agent, agents, st.none(), st.none() | claims) if command.type in _AGENT_TYPES else st.just(OPERATOR)
+    )
     who = draw(st.one_of(likely, likely, likely, principals))
     return Request(at=draw(at), command=command, id=draw(request_ids), principal=who)
 

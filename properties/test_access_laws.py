@@ -15,7 +15,7 @@ from ironsecrets.leases import OpenLease
 from ironsecrets.principals import Agent
 from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import Request, apply
-from properties import model
+from properties import secret_model as model
 from properties import strategies as s
 from properties.machines import VaultMachine
 
@@ -41,9 +41,14 @@ def test_no_lease_without_a_live_grant(history: list[Request]) -> None:
             grant = before.grants.by_id[lease.grant]
             assert (grant.agent, grant.environment) == (request.principal.id, request.command.environment)
             assert model.covers(grant.selector, request.command.name)
-            assert grant.expires_at is None or request.at < grant.expires_at
-            assert grant.uses is None or grant.used < grant.uses
-            assert lease.expires_at - lease.opened_at <= grant.maximum_ttl
+            terms = grant.conditions
+            assert terms.expires_at is None or request.at < terms.expires_at
+            assert terms.not_before is None or terms.not_before <= request.at
+            assert terms.uses is None or grant.used < terms.uses
+            claims = request.principal.claims
+            assert terms.permission is None or (claims is not None and terms.permission in claims.permissions)
+            assert lease.expires_at - lease.opened_at <= terms.maximum_ttl
+            assert before.sealed is None
             assert lease.agent == request.principal.id
 
 

@@ -48,7 +48,8 @@ def test_sensitive_values_do_not_show_themselves(value: bytes) -> None:
             refused(held)  # pyright: ignore[reportArgumentType, reportCallIssue]
     assert not shows(repr(attrs.asdict(draft)).encode(), value)
     assert held == Sensitive(value)
-    assert held != value
+    assert held == value
+    assert held != value + b"x"
     held.wipe()
     assert held.bytes() == bytes(len(value))
 

@@ -215,7 +215,7 @@ def test_environment_default(made: Command) -> None:
 def test_operator_name_stands_in_the_log(made: Command) -> None:
     made.ok("--as", "alice@example.org", "put", "k", stdin="x")
     last = json.loads(made.ok("audit", "log", "--last", "1", "--json").text)
-    assert last["principal"] == {"id": "alice@example.org", "token": None, "type": "operator"}
+    assert last["principal"] == {"claims": None, "id": "alice@example.org", "token": None, "type": "operator"}
     assert "a person's name is" in made.fails(3, "--as", "a b", "list")
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from interpreters.cli.agent_commands import agent
 from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, default_name, exit_status
-from interpreters.cli.grant_commands import agent, grant, grants, leases, revoke
+from interpreters.cli.grant_commands import grant, grants, leases, revoke
 from interpreters.cli.key_commands import rekey, rotate_key, slot
+from interpreters.cli.request_commands import request, seal, unseal
 from interpreters.cli.rotation_commands import rotation
 from interpreters.cli.run_command import run
 from interpreters.cli.secret_commands import (
@@ -88,6 +90,9 @@ for command in (
     grants,
     leases,
     revoke,
+    request,
+    seal,
+    unseal,
     rotate_key,
     rekey,
     slot,

@@ -15,6 +15,8 @@ from ironsecrets.audit import AuditEntry, decode_entry
 from ironsecrets.checkpoint import Checkpoint, parse_verifier_key, verify_checkpoint
 from ironsecrets.encoding import as_fields
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
+from ironsecrets.events import LOUD
+from ironsecrets.refusals import APPLIED
 from ironsecrets.replay import Divergence, verify_log
 
 LINE_LIMIT = 64 * 1024 + 2
@@ -43,14 +45,30 @@ def log(session: Session, last: int | None, as_json: bool) -> None:
 
 
 def _row(entry: AuditEntry) -> tuple[object, ...]:
+    from rich.text import Text
+
     fields = as_fields(entry.command)
     about = [
         str(fields[key])
-        for key in ("agent", "name", "selector", "grant", "what", "environment", "rotator", "step", "reason")
+        for key in (
+            "agent",
+            "name",
+            "selector",
+            "grant",
+            "access_request",
+            "what",
+            "environment",
+            "rotator",
+            "step",
+            "reason",
+        )
         if fields.get(key)
     ]
     who = f"{entry.principal.type} {entry.principal.id}"
-    return entry.seq, when(entry.at), who, entry.command.type, " ".join(about), entry.verdict
+    row = (str(entry.seq), when(entry.at), who, entry.command.type, " ".join(about), entry.verdict)
+    loud = entry.command.type in LOUD and entry.verdict == APPLIED
+    # Somebody who reads on a terminal should not pass over these.
+    return tuple(Text(cell, style="bold red") for cell in row) if loud else row
 
 
 @audit.command(

@@ -3,7 +3,7 @@
 import getpass
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from interpreters.derivation import (
     recovery_key_credential,
 )
 from interpreters.doors import open_path
-from interpreters.handles import OperatorHandle
+from interpreters.operator_handle import OperatorHandle
 from interpreters.sinks import JsonLinesSink
 from interpreters.vault import Vault
 from ironsecrets.errors import (
@@ -41,7 +41,9 @@ MASTER_KEY_VARIABLE = "IRON_SECRETS_MASTER_KEY"
 RECOVERY_KEY_VARIABLE = "IRONSECRETS_RECOVERY_KEY"
 AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
 
-NOT_FOUND = frozenset({"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease", "unknown-slot"})
+NOT_FOUND = frozenset(
+    {"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease", "unknown-request", "unknown-slot"}
+)
 INTERRUPTED = 130
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -101,6 +103,21 @@ class Duration(click.ParamType[timedelta]):
         if span is None:
             self.fail(f"write a whole number and a unit: 90s, 15m, 12h, 30d or 2w; at most {LONGEST_DAYS}d", param, ctx)
         return span
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601, with its offset from UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail("write a moment with its offset from UTC, such as 2027-01-01T08:00Z", param, ctx)
+        return moment
 
 
 @attrs.define

@@ -1,96 +1,92 @@
-"""Commands about agents, grants and leases."""
+"""Commands about grants and leases."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import click
 
 from interpreters.cli.base import (
     Duration,
+    Moment,
     QuietCommand,
-    QuietGroup,
     Session,
     environment_option,
     json_option,
     pass_session,
 )
-from interpreters.cli.output import emit, span, stamp, table, when
+from interpreters.cli.output import emit, rate_text, span, stamp, table, when
+from interpreters.grant_terms import TermOptions
+from ironsecrets.conditions import Conditions
 
-DURATION = Duration()
-
-
-@click.group(cls=QuietGroup, epilog="Example: ironsecrets agent add agent_researcher")
-def agent() -> None:
-    """Add, list, suspend, resume and remove agents."""
+DURATION, MOMENT = Duration(), Moment()
 
 
-@agent.command("add", epilog="Example: ironsecrets agent add agent_researcher")
-@click.argument("agent_id", metavar="ID")
-@click.option("--replace", is_flag=True, help="Give a new token to an agent that has one; the old one ends.")
-@json_option
-@pass_session
-def add(session: Session, agent_id: str, replace: bool, as_json: bool) -> None:
-    """Give an agent its token. It is shown this once and kept as a digest only."""
-    with session.open() as vault, session.operator(vault).enroll(agent_id, replace=replace) as token:
-        text = token.bytes().decode()
-        emit(as_json, {"agent": agent_id, "token": text}, lambda: click.echo(text))
+def conditions_text(conditions: Conditions) -> list[str]:
+    """Conditions beside times and uses, for people."""
+    said = [f"not before {when(conditions.not_before)}"] if conditions.not_before is not None else []
+    said += [rate_text(conditions.rate)] if conditions.rate is not None else []
+    said += [window.text() for window in conditions.windows]
+    return said + ([f"needs {conditions.permission}"] if conditions.permission is not None else [])
 
 
-@agent.command("list", epilog="Example: ironsecrets agent list --json")
-@json_option
-@pass_session
-def list_agents(session: Session, as_json: bool) -> None:
-    """List agents."""
-    with session.open() as vault:
-        found = session.operator(vault).agents()
-    data = [
-        {
-            "agent": one.id,
-            "status": "active" if one.suspended_at is None else "suspended",
-            "token": one.token,
-            "created_at": stamp(one.created_at),
-        }
-        for one in found
-    ]
-    rows = [
-        (
-            one.id,
-            "active" if one.suspended_at is None else "suspended",
-            one.token or "none",
-            when(one.created_at),
-        )
-        for one in found
-    ]
-    emit(as_json, data, lambda: table("", ("AGENT", "STATUS", "TOKEN ID", "SINCE"), rows))
+def conditions_data(conditions: Conditions) -> dict[str, Any]:
+    """Conditions for programs."""
+    return {
+        "ttl_seconds": conditions.default_ttl / 1e6,
+        "max_ttl_seconds": conditions.maximum_ttl / 1e6,
+        "not_before": stamp(conditions.not_before),
+        "expires_at": stamp(conditions.expires_at),
+        "uses": conditions.uses,
+        "rate": None if conditions.rate is None else rate_text(conditions.rate),
+        "windows": [window.text() for window in conditions.windows],
+        "permission": conditions.permission,
+    }
 
 
-@agent.command("suspend", epilog="Example: ironsecrets agent suspend agent_researcher")
-@click.argument("agent_id", metavar="ID")
-@pass_session
-def suspend(session: Session, agent_id: str) -> None:
-    """End an agent's leases and refuse it everything until it is resumed."""
-    with session.open() as vault:
-        session.operator(vault).suspend(agent_id)
-    click.echo(f"{agent_id}: suspended")
+def term_options(function: Any) -> Any:
+    """On what terms a grant is made."""
+    for option in (
+        click.option("--permission", metavar="P", help="What the agent's token must carry, such as llm:call."),
+        click.option(
+            "--window",
+            "windows",
+            multiple=True,
+            metavar="W",
+            help="Hours, such as 'Mon-Fri 08:00-18:00 Europe/Berlin'; repeat for more [default: any].",
+        ),
+        click.option("--rate", metavar="R", help="How often, such as 10/1m or '100/1h burst 5' [default: any]."),
+        click.option("--uses", type=click.IntRange(1), metavar="N", help="How many leases [default: any number]."),
+        click.option("--not-before", type=MOMENT, help="When it begins, such as 2027-01-01T08:00Z [default: now]."),
+        click.option("--expires", type=DURATION, help="When the grant ends."),
+        click.option("--max-ttl", type=DURATION, help="How long a lease may last [default: ttl]."),
+        click.option("--ttl", type=DURATION, help="How long a lease lasts [default: 15m]."),
+    ):
+        function = option(function)
+    return function
 
 
-@agent.command("resume", epilog="Example: ironsecrets agent resume agent_researcher")
-@click.argument("agent_id", metavar="ID")
-@pass_session
-def resume(session: Session, agent_id: str) -> None:
-    """End a suspension."""
-    with session.open() as vault:
-        session.operator(vault).resume(agent_id)
-    click.echo(f"{agent_id}: resumed")
-
-
-@agent.command("remove", epilog="Example: ironsecrets agent remove agent_researcher")
-@click.argument("agent_id", metavar="ID")
-@pass_session
-def remove(session: Session, agent_id: str) -> None:
-    """Forget an agent with its token, grants and leases."""
-    with session.open() as vault:
-        session.operator(vault).remove(agent_id)
-    click.echo(f"{agent_id}: removed")
+def given_terms(
+    ttl: timedelta | None,
+    max_ttl: timedelta | None,
+    expires: timedelta | None,
+    not_before: datetime | None,
+    uses: int | None,
+    rate: str | None,
+    windows: tuple[str, ...],
+    permission: str | None,
+) -> TermOptions:
+    """What was said of terms, and nothing that was not."""
+    said = {
+        "ttl": ttl,
+        "max_ttl": max_ttl,
+        "expires_in": expires,
+        "not_before": not_before,
+        "uses": uses,
+        "rate": rate,
+        "windows": windows or None,
+        "permission": permission,
+    }
+    return cast(TermOptions, {name: value for name, value in said.items() if value is not None})
 
 
 @click.command(
@@ -100,10 +96,11 @@ def remove(session: Session, agent_id: str) -> None:
 @click.argument("agent_id", metavar="AGENT")
 @click.argument("selector")
 @environment_option
-@click.option("--ttl", type=DURATION, default="15m", show_default=True, help="How long a lease lasts.")
-@click.option("--max-ttl", type=DURATION, help="How long a lease may last when asked for or renewed [default: ttl].")
-@click.option("--expires", type=DURATION, help="When the grant ends [default: never].")
-@click.option("--uses", type=click.IntRange(1), metavar="N", help="How many leases [default: any number].")
+@term_options
+@click.option(
+    "--break-glass", is_flag=True, help="An emergency: ends within an hour, needs --reason, and is told loudly."
+)
+@click.option("--reason", metavar="TEXT", help="Why the glass is broken.")
 @json_option
 @pass_session
 def grant(
@@ -111,23 +108,21 @@ def grant(
     agent_id: str,
     selector: str,
     environment: str,
-    ttl: timedelta,
-    max_ttl: timedelta | None,
-    expires: timedelta | None,
-    uses: int | None,
+    break_glass: bool,
+    reason: str | None,
     as_json: bool,
+    **terms: Any,
 ) -> None:
     """Let AGENT lease what SELECTOR covers: a name, 'prefix/*', 'prefix/**' or '**'."""
+    if break_glass != (reason is not None):
+        raise click.UsageError("--break-glass and --reason go together")
+    options = given_terms(**terms)
     with session.open() as vault:
-        made = session.operator(vault).grant(
-            agent_id,
-            selector,
-            environment=environment,
-            ttl=ttl,
-            max_ttl=max_ttl,
-            expires_in=expires,
-            uses=uses,
-        )
+        operator = session.operator(vault)
+        if reason is None:
+            made = operator.grant(agent_id, selector, environment=environment, **options)
+        else:
+            made = operator.break_glass(agent_id, selector, environment=environment, reason=reason, **options)
     emit(as_json, {"grant": made}, lambda: click.echo(made))
 
 
@@ -144,11 +139,9 @@ def grants(session: Session, as_json: bool) -> None:
             "agent": one.agent,
             "selector": one.selector,
             "environment": one.environment,
-            "ttl_seconds": one.default_ttl / 1e6,
-            "max_ttl_seconds": one.maximum_ttl / 1e6,
-            "expires_at": stamp(one.expires_at),
+            **conditions_data(one.conditions),
             "used": one.used,
-            "uses": one.uses,
+            "break_glass": one.reason,
         }
         for one in found
     ]
@@ -158,13 +151,14 @@ def grants(session: Session, as_json: bool) -> None:
             one.agent,
             one.selector,
             one.environment,
-            span(one.default_ttl),
-            when(one.expires_at) or "never",
-            f"{one.used}" if one.uses is None else f"{one.used} of {one.uses}",
+            span(one.conditions.default_ttl),
+            when(one.conditions.expires_at) or "never",
+            f"{one.used}" if one.conditions.uses is None else f"{one.used} of {one.conditions.uses}",
+            "; ".join((*conditions_text(one.conditions), *([f"BREAK-GLASS: {one.reason}"] if one.reason else []))),
         )
         for one in found
     ]
-    columns = ("GRANT", "AGENT", "SELECTOR", "ENVIRONMENT", "TTL", "EXPIRES", "USED")
+    columns = ("GRANT", "AGENT", "SELECTOR", "ENVIRONMENT", "TTL", "EXPIRES", "USED", "CONDITIONS")
     emit(as_json, data, lambda: table("", columns, rows))
 
 

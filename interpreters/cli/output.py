@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from interpreters.conversions import moment
+from ironsecrets.rates import RATE_BURST, Rate
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +32,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 1000
     Console(width=width, soft_wrap=False).print(made)
 
@@ -55,6 +56,12 @@ def span(micros: int) -> str:
         if seconds % size == 0 and seconds:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def rate_text(rate: Rate) -> str:
+    """A rate as people write it."""
+    burst = "" if rate.burst == min(rate.count, RATE_BURST) else f" burst {rate.burst}"
+    return f"{rate.count}/{span(rate.per)}{burst}"
 
 
 def warn(line: str) -> None:

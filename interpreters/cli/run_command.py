@@ -1,6 +1,5 @@
 """``run``: a command with an agent's secrets in its environment."""
 
-import re
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Any
 import click
 
 from interpreters.cli.base import Duration, QuietCommand, Session, environment_option, pass_session
+from interpreters.cli.output import warn
 from interpreters.injection import assignments, run_command
+from interpreters.references import VARIABLE, Parts, Reference, read_template
 from interpreters.supervision import Restart
 from ironsecrets.identifiers import parse_secret_name
 
@@ -26,7 +27,7 @@ class Assignment(click.ParamType[tuple[str, str]]):
             return value
         variable, _, name = value.partition("=")
         bad = parse_secret_name(name).map(lambda _: False).value_or(True)
-        if bad or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) is None:
+        if bad or VARIABLE.fullmatch(variable) is None:
             self.fail("write VAR=NAME, with the name of a secret (not its value)", param, ctx)
         return variable, name
 
@@ -65,6 +66,18 @@ class RunCommand(QuietCommand):
     help="Inject the secret NAME as VAR; repeat for more [default: everything the agent may lease].",
 )
 @click.option(
+    "--template",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An env file whose values may be references: ironsecrets://production/openai/api-key.",
+)
+@click.option(
+    "--permission", "permissions", multiple=True, metavar="P", help="What the agent is permitted, as llm:call."
+)
+@click.option(
+    "--redact", is_flag=True, help="Scrub the values from the command's output, which then goes through pipes."
+)
+@click.option(
     "--on-rotate",
     type=OnRotation(),
     help="After a value was rotated: signal:USR1 (or another) to the command, or restart it.",
@@ -85,6 +98,9 @@ def run(
     agent_id: str,
     environment: str,
     chosen: tuple[tuple[str, str], ...],
+    template: Path | None,
+    permissions: tuple[str, ...],
+    redact: bool,
     on_rotate: signal.Signals | Restart | None,
     grace: timedelta,
     env_file: Path | None,
@@ -97,15 +113,22 @@ def run(
     """
     if isinstance(on_rotate, Restart):
         on_rotate = Restart(grace.total_seconds())
+    variables: dict[str, Parts] = {}
+    if template is not None:
+        read, warnings = read_template(template)
+        variables |= read
+        for line in warnings:
+            warn(line)
+    variables |= {variable: (Reference(environment, name),) for variable, name in chosen}
     with session.open() as vault:
-        variables = dict(chosen) or assignments(vault, agent_id, environment)
+        agent = vault.acting_for(agent_id, permissions=permissions)
         status = run_command(
             vault,
-            agent=agent_id,
-            environment=environment,
-            variables=variables,
+            agent=agent,
+            variables=variables or assignments(vault, agent, environment),
             command=command,
             on_rotate=on_rotate,
             env_file=env_file,
+            redact=redact,
         )
     raise click.exceptions.Exit(status)

@@ -49,6 +49,7 @@ def status(session: Session, as_json: bool) -> None:
     """Show what the vault holds: counts, slots, epochs, log."""
     with session.open() as vault:
         state, header, now, sinks = vault.state, vault.header, vault.now(), vault.sinks()
+        broken = [one for one in state.grants.by_id.values() if one.reason is not None and one.live(now)]
         data = {
             "path": str(session.path),
             "vault": header.vault,
@@ -61,6 +62,9 @@ def status(session: Session, as_json: bool) -> None:
             "deleted": sum(secret.deleted_at is not None for secret in state.secrets.by_id.values()),
             "agents": len(state.agents.by_id),
             "grants": sum(grant.live(state.last_at) for grant in state.grants.by_id.values()),
+            "sealed_at": None if state.sealed is None else stamp(state.sealed.at),
+            "break_glass": [grant.id for grant in broken],
+            "open_requests": sum(one.open(now) for one in state.access_requests.by_id.values()),
             "root_generation": state.slots.generation,
             "key_rotation_due": due(state.epochs, state.epoch_age, now),
             "epochs": [
@@ -81,6 +85,13 @@ def status(session: Session, as_json: bool) -> None:
             "sinks": [{"name": sink.name, "behind": sink.size - sink.position, "error": sink.error} for sink in sinks],
         }
     rows = [(key, value) for key, value in data.items() if not isinstance(value, list) and key not in _ELSEWHERE]
+    if state.sealed is not None:
+        reason = f": {state.sealed.reason}" if state.sealed.reason else ""
+        rows.insert(
+            0, ("SEALED", f"since {when(state.sealed.at)} by {state.sealed.by}{reason}; `unseal` lets agents ask")
+        )
+    for grant in broken:
+        rows.insert(0, ("BREAK-GLASS", f"{grant.id} of {grant.agent} is live: {grant.reason}"))
     rows.append(("last entry", when(state.last_at)))
     rows += [
         (f"epoch {epoch.number}", f"{epoch.wraps} wraps, since {when(epoch.created_at)}") for epoch in state.epochs
@@ -91,7 +102,7 @@ def status(session: Session, as_json: bool) -> None:
     emit(as_json, data, lambda: table("", ("", ""), rows))
 
 
-_ELSEWHERE = ("last_at", "root_generation", "key_rotation_due")
+_ELSEWHERE = ("last_at", "sealed_at", "root_generation", "key_rotation_due")
 
 
 def _key_rotation(state: VaultState, now: int) -> str:
