@@ -1,17 +1,37 @@
-"""An agent's handle: it may lease what it was granted, for itself only."""
+"""An agent's handle: it may lease what it was granted, for itself only; and what clients take in a key's stead.
+
+What a client's package is needed for is imported when it is asked for.
+"""
 
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Literal, overload
 
 from interpreters.conversions import accepted, micros
 from interpreters.engine import Engine
 from interpreters.lease_handle import LeaseHandle
+from interpreters.outcome import Outcome
+from interpreters.runtime_key import seal_to
+from interpreters.supply import AsyncKeyProvider, KeyProvider, Supply
 from interpreters.viewer_handle import Handle
 from ironsecrets.access_requests import RequestAccess
+from ironsecrets.delivery import Delivery, parse_recipient
 from ironsecrets.drafts import NewAccessRequest, NewLease
-from ironsecrets.identifiers import AccessRequestId
+from ironsecrets.errors import VaultError
+from ironsecrets.identifiers import AccessRequestId, Digest
+from ironsecrets.leases import OpenLease
 from ironsecrets.metadata import parse_reason
 from ironsecrets.principals import Agent
 from ironsecrets.secrets import Label
+from ironsecrets.sensitive import Sensitive
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
+    from interpreters.httpx_auth import LeasedAuth
+    from interpreters.requests_auth import LeasedRequestsAuth
+    from interpreters.settings_source import VaultSettingsSource
+    from interpreters.web import LeaseFor
 
 
 class AgentHandle(Handle):
@@ -33,9 +53,100 @@ class AgentHandle(Handle):
 
         ``label="previous"`` leases the version before, for as long as its overlap window lasts (``no-previous``).
         """
+        return LeaseHandle(self._engine, self._agent, self._opened(name, environment, ttl, label))
+
+    def _opened(
+        self, name: str, environment: str, ttl: timedelta | None, label: Label, recipient: Digest | None = None
+    ) -> Outcome:
         where = self._where(name, environment)
-        outcome = self._ask(NewLease(name=where[0], environment=where[1], ttl=micros(ttl), label=label), name)
-        return LeaseHandle(self._engine, self._agent, outcome)
+        draft = NewLease(name=where[0], environment=where[1], ttl=micros(ttl), label=label, recipient=recipient)
+        return self._ask(draft, name)
+
+    def lease_sealed(
+        self, name: str, *, environment: str, to: str, ttl: timedelta | None = None, label: Label = "current"
+    ) -> Delivery:
+        """Lease a secret sealed to a runtime's public key (:attr:`ironsecrets.RuntimeKey.public`).
+
+        What comes back can be passed on by anybody and opened by that runtime only, until the lease ends; the log says
+        to which key it was sealed. Refused: ``bad-recipient``, and as :meth:`lease` is.
+        """
+        recipient = accepted(parse_recipient(to))
+        outcome = self._opened(name, environment, ttl, label, recipient.digest())
+        lease = outcome.command
+        if not isinstance(lease, OpenLease):
+            raise TypeError
+        kept = self._engine.state.leases.by_id.get(lease.lease)
+        with outcome.disclosed or Sensitive(b"") as value:
+            delivery = Delivery(
+                environment=lease.environment,
+                expires_at=outcome.at if kept is None else kept.expires_at,
+                lease=lease.lease,
+                name=lease.name,
+                sealed="",
+                suite=recipient.suite,
+                vault=self._engine.header.vault,
+                version=outcome.version or 1,
+            )
+            return seal_to(recipient, value, delivery)
+
+    def _supply(self, name: str, environment: str) -> Supply:
+        self._where(name, environment)
+        return Supply(partial(self.lease, name, environment=environment))
+
+    def httpx_auth(
+        self, name: str, *, environment: str, header: str = "Authorization", scheme: str = "Bearer"
+    ) -> "LeasedAuth":
+        """For ``httpx.Client(auth=...)`` and ``httpx2``, sync and async, and so for the SDKs that take such a client.
+
+        The header is set from a lease as each request is sent, and not kept; a rotated value is used for the next
+        request; on 401 the lease is refreshed, once. ``scheme=""`` sends the value alone.
+        """
+        from interpreters.httpx_auth import LeasedAuth
+
+        return LeasedAuth(self._supply(name, environment), header, scheme)
+
+    def requests_auth(
+        self, name: str, *, environment: str, header: str = "Authorization", scheme: str = "Bearer"
+    ) -> "LeasedRequestsAuth":
+        """For ``requests`` and its sessions, as :meth:`httpx_auth` for httpx."""
+        try:
+            from interpreters.requests_auth import LeasedRequestsAuth
+        except ImportError:
+            raise VaultError("this needs requests: install ironsecrets[requests]") from None
+        return LeasedRequestsAuth(self._supply(name, environment), header, scheme)
+
+    @overload
+    def key_provider(self, name: str, *, environment: str, asynchronous: Literal[False] = False) -> KeyProvider: ...
+
+    @overload
+    def key_provider(self, name: str, *, environment: str, asynchronous: Literal[True]) -> AsyncKeyProvider: ...
+
+    def key_provider(
+        self, name: str, *, environment: str, asynchronous: bool = False
+    ) -> KeyProvider | AsyncKeyProvider:
+        """A callable that gives the current value, for SDKs that take one; with ``asynchronous`` one to await.
+
+        Such an SDK keeps the last value it was given: :meth:`httpx_auth` leaves it none.
+        """
+        supply = self._supply(name, environment)
+        return AsyncKeyProvider(supply) if asynchronous else KeyProvider(supply)
+
+    def settings_source(self, settings: "type[BaseSettings]", *, environment: str) -> "VaultSettingsSource":
+        """A source for ``settings_customise_sources`` of pydantic-settings: fields annotated with
+        :class:`ironsecrets.FromVault`."""
+        try:
+            from interpreters.settings_source import VaultSettingsSource
+        except ImportError:
+            raise VaultError("this needs pydantic-settings: install ironsecrets[pydantic-settings]") from None
+        return VaultSettingsSource(settings, partial(self.lease, environment=environment))
+
+    def web_lease(self, name: str, *, environment: str) -> "LeaseFor":
+        """A dependency for FastAPI's ``Depends(...)``: a lease for as long as a request is answered."""
+        try:
+            from interpreters.web import LeaseFor
+        except ImportError:
+            raise VaultError("this needs starlette: install ironsecrets[starlette]") from None
+        return LeaseFor(partial(self.lease, name, environment=environment))
 
     def request_access(self, name: str, *, environment: str, reason: str) -> AccessRequestId:
         """Ask operators for a secret that this agent may not lease, and say why; the request's id.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from returns.result import Result
 
@@ -23,6 +24,7 @@ from interpreters.sinks import SinkStatus
 from interpreters.subscriptions import Subscription
 from interpreters.viewer_handle import ViewerHandle, viewer_handle
 from ironsecrets.agents import authenticate
+from ironsecrets.errors import VaultError
 from ironsecrets.events import Event
 from ironsecrets.grants import decide
 from ironsecrets.header import Header
@@ -33,6 +35,9 @@ from ironsecrets.replay import Divergence
 from ironsecrets.secrets import Secret
 from ironsecrets.sensitive import Sensitive, wipe
 from ironsecrets.state import VaultState
+
+if TYPE_CHECKING:
+    from interpreters.web import CallingAgent
 
 
 class Vault:
@@ -77,6 +82,14 @@ class Vault:
         """An agent's handle without a token: the host vouches for who it is, and that it has these permissions."""
         claims = Claims(permissions=accepted(parse_permissions(permissions))) if permissions else None
         return AgentHandle(self._engine, Agent(accepted(parse_agent_id(agent)), claims=claims))
+
+    def calling_agent(self, *, authoriser: Authoriser | None = None) -> "CallingAgent":
+        """A dependency for Starlette and FastAPI: the handle of the agent whose bearer token a request carries."""
+        try:
+            from interpreters.web import CallingAgent
+        except ImportError:
+            raise VaultError("this needs starlette: install ironsecrets[starlette]") from None
+        return CallingAgent(lambda token: self.agent(token, authoriser=authoriser))
 
     def leasable(self, agent: AgentHandle, *, environment: str) -> Sequence[Secret]:
         """The secrets that an agent could lease now, by name: for a host that injects them."""

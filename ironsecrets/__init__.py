@@ -18,6 +18,7 @@ from ironsecrets.access_requests import (
 from ironsecrets.agenda import Due
 from ironsecrets.agents import Enroll, LimitAgent, Remove, Resume, Suspend
 from ironsecrets.conditions import Conditions, Terms
+from ironsecrets.delivery import Delivery, parse_delivery
 from ironsecrets.drafts import (
     NewAccessRequest,
     NewApproval,
@@ -82,25 +83,46 @@ from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 
 if TYPE_CHECKING:
     from interpreters.agent_handle import AgentHandle
+    from interpreters.async_handles import AsyncAgentHandle, AsyncLeaseHandle, AsyncOperatorHandle, AsyncViewerHandle
+    from interpreters.async_vault import AsyncVault, create_vault_async, open_vault_async
     from interpreters.command_rotator import CommandRotator
     from interpreters.doors import create_vault, open_vault
+    from interpreters.from_vault import FromVault
     from interpreters.grant_terms import TermOptions
     from interpreters.ic_tokens import Authoriser, ICTokens
     from interpreters.ip_tokens import IPTokenKey
     from interpreters.lease_handle import LeaseHandle
     from interpreters.operator_handle import OperatorHandle
     from interpreters.outcome import Outcome, Verification
+    from interpreters.redacting import RedactingFilter, RedactingStream, redact_event
     from interpreters.rotation_handle import RotationHandle
     from interpreters.rotator_file import load_rotators
     from interpreters.rotators import CallableRotator, NewValue, Rotator, Task
+    from interpreters.runtime_key import Delivered, RuntimeKey
     from interpreters.scheduler import Pass, Scheduler
     from interpreters.sinks import JsonLinesSink, LoggingSink
     from interpreters.subscriptions import Subscription
+    from interpreters.supply import AsyncKeyProvider, KeyProvider
     from interpreters.value_rotation import Rotated
     from interpreters.vault import Vault
     from interpreters.viewer_handle import ViewerHandle
 
 _DOORS = {
+    "KeyProvider": "interpreters.supply",
+    "AsyncKeyProvider": "interpreters.supply",
+    "redact_event": "interpreters.redacting",
+    "RedactingStream": "interpreters.redacting",
+    "RedactingFilter": "interpreters.redacting",
+    "RuntimeKey": "interpreters.runtime_key",
+    "Delivered": "interpreters.runtime_key",
+    "FromVault": "interpreters.from_vault",
+    "AsyncViewerHandle": "interpreters.async_handles",
+    "AsyncOperatorHandle": "interpreters.async_handles",
+    "AsyncLeaseHandle": "interpreters.async_handles",
+    "AsyncAgentHandle": "interpreters.async_handles",
+    "open_vault_async": "interpreters.async_vault",
+    "create_vault_async": "interpreters.async_vault",
+    "AsyncVault": "interpreters.async_vault",
     "TermOptions": "interpreters.grant_terms",
     "ICTokens": "interpreters.ic_tokens",
     "Authoriser": "interpreters.ic_tokens",
@@ -148,6 +170,12 @@ __all__ = [
     "Agent",
     "AgentHandle",
     "ApproveRequest",
+    "AsyncAgentHandle",
+    "AsyncKeyProvider",
+    "AsyncLeaseHandle",
+    "AsyncOperatorHandle",
+    "AsyncVault",
+    "AsyncViewerHandle",
     "Authoriser",
     "BreakGlass",
     "CallableRotator",
@@ -158,6 +186,8 @@ __all__ = [
     "Conditions",
     "DeclineRequest",
     "Delete",
+    "Delivered",
+    "Delivery",
     "Describe",
     "Destroy",
     "Divergence",
@@ -167,11 +197,13 @@ __all__ = [
     "Event",
     "FailRotation",
     "FinishRotation",
+    "FromVault",
     "ICTokens",
     "IPTokenKey",
     "IntegrityError",
     "IssueGrant",
     "JsonLinesSink",
+    "KeyProvider",
     "LeaseHandle",
     "LimitAgent",
     "ListEntries",
@@ -199,6 +231,8 @@ __all__ = [
     "Pass",
     "Put",
     "Rate",
+    "RedactingFilter",
+    "RedactingStream",
     "Refusal",
     "Refused",
     "Release",
@@ -218,6 +252,7 @@ __all__ = [
     "RotationHandle",
     "RotationPolicy",
     "Rotator",
+    "RuntimeKey",
     "Scheduler",
     "Seal",
     "Sensitive",
@@ -244,16 +279,20 @@ __all__ = [
     "Viewer",
     "ViewerHandle",
     "create_vault",
+    "create_vault_async",
     "load_rotators",
     "mask",
     "open_vault",
+    "open_vault_async",
     "parse_access_request_id",
     "parse_agent_id",
+    "parse_delivery",
     "parse_environment",
     "parse_grant_id",
     "parse_lease_id",
     "parse_person_name",
     "parse_secret_name",
     "parse_selector",
+    "redact_event",
     "replay",
 ]
