@@ -19,7 +19,6 @@ from interpreters.world import Clock, SystemClock
 from ironsecrets.ic_tokens import (
     IC_SECRET_TOO_SHORT,
     IC_TOKEN_ALGORITHM,
-    IC_TOKEN_CLAIMS,
     IC_TOKEN_MALFORMED,
     IC_TOKEN_SIGNATURE,
     IC_TOKEN_TOO_LARGE,
@@ -37,6 +36,7 @@ from ironsecrets.sensitive import Sensitive
 
 VARIABLE = "IC_TOKEN_SECRET"
 ALGORITHM = "HS256"
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 # What the claims mean is decided in the core, where it replays.
 _SIGNATURE_ONLY: Options = {
     "verify_signature": True,
@@ -88,6 +88,8 @@ class ICTokens:
             return Failure(IC_TOKEN_MALFORMED)
         if header.get("alg") != ALGORITHM:
             return Failure(IC_TOKEN_ALGORITHM)
+        if _BASE64URL.fullmatch(parts[2]) is None:
+            return Failure(IC_TOKEN_MALFORMED)
         # Nothing else may stand there: `crit`, `b64` or `jwk` would change what is signed, or with what.
         if not {"alg", "typ"}.issuperset(header) or header.get("typ", "JWT") != "JWT":
             return Failure(IC_TOKEN_MALFORMED)
@@ -97,7 +99,7 @@ class ICTokens:
         except jwt.InvalidSignatureError:
             return Failure(IC_TOKEN_SIGNATURE)
         except (jwt.InvalidTokenError, ValueError):
-            return Failure(IC_TOKEN_CLAIMS)
+            return Failure(IC_TOKEN_MALFORMED)
         return parse_claims(found).map(lambda claims: agent_of(claims, token))
 
     def issue(
@@ -137,7 +139,7 @@ class ICTokens:
 
 def _object(part: str) -> dict[str, Any] | None:
     """A base64url part (RFC 7515 section 2) as a JSON object in which no name stands twice."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", part) is None:
+    if _BASE64URL.fullmatch(part) is None:
         return None
     try:
         raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
