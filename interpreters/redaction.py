@@ -109,8 +109,7 @@ class Scrubber:
         stop = max([stop, self._out, *(end for _, end in spans)])
         done = _replaced(self._data, spans, self._out, stop)
         longest = max((len(form) for _, form in wanted), default=1)
-        forget = max([0, stop - longest + 1, *(end for _, end in spans)])
-        forget = min(forget, stop)
+        forget = max(0, stop - longest + 1)
         del self._data[:forget]
         self._out = stop - forget
         return done

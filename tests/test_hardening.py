@@ -1,6 +1,5 @@
 """What is known to go wrong with SQLite, APSW, buffers, AES-GCM and other people's vaults, line by line."""
 
-import gc
 import hmac
 import json
 import os
@@ -34,31 +33,7 @@ from ironsecrets.refusals import Tampered
 from ironsecrets.sensitive import Sensitive
 from properties.worlds import MASTER_KEY
 from tests.conftest import Opener
-
-
-def memory_holds(needle: bytearray) -> int:
-    """How often this process's writable memory holds ``needle``, its own buffer not counted."""
-    gc.collect()
-    found = 0
-    key = bytes(b ^ 0xFF for b in needle)
-    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            fields = line.split()
-            if not fields[1].startswith("rw") or line.rstrip().endswith(("[vvar]", "[vsyscall]")):
-                continue
-            low, high = (int(part, 16) for part in fields[0].split("-"))
-            offset = low
-            while offset < high:
-                size = min(1 << 20, high - offset)
-                try:
-                    memory.seek(offset)
-                    chunk = memory.read(size)
-                except (OSError, ValueError, OverflowError):
-                    break
-                flipped = chunk.translate(bytes(b ^ 0xFF for b in range(256)))
-                found += flipped.count(key)
-                offset += size
-    return found
+from tests.memory import memory_holds
 
 
 def test_a_bad_tag_leaves_no_unverified_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
