@@ -1,7 +1,7 @@
 """Laws of redaction: no value leaves a stream wherever it is cut, and nothing else is touched."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from ironsecrets.sensitive import Sensitive
 
 
 @contextlib.contextmanager
-def live(value: bytes) -> Iterator[Sensitive]:
+def live(value: bytes) -> Generator[Sensitive]:
     """A value as an opened vault would hold it."""
     held = opened(Sensitive(value))
     try:
