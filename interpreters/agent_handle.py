@@ -19,7 +19,7 @@ from ironsecrets.delivery import Delivery, parse_recipient
 from ironsecrets.drafts import NewAccessRequest, NewLease
 from ironsecrets.errors import VaultError
 from ironsecrets.identifiers import AccessRequestId, Digest
-from ironsecrets.leases import OpenLease
+from ironsecrets.leases import OpenLease, Release
 from ironsecrets.metadata import parse_reason
 from ironsecrets.principals import Agent
 from ironsecrets.secrets import Label
@@ -87,7 +87,11 @@ class AgentHandle(Handle):
                 vault=self._engine.header.vault,
                 version=outcome.version or 1,
             )
-            return seal_to(recipient, value, delivery)
+            try:
+                return seal_to(recipient, value, delivery)
+            except BaseException:
+                self._engine.execute(self._agent, Release(lease=lease.lease))
+                raise
 
     def _supply(self, name: str, environment: str) -> Supply:
         self._where(name, environment)

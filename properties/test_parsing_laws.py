@@ -7,11 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
+from interpreters.references import Reference, parts_of
 from ironsecrets import identifiers as ids
 from ironsecrets.agents import Agents, authenticate, token_text
 from ironsecrets.at_rest import decode_head
 from ironsecrets.audit import AuditEntry, decode_entry, encode_entry, request_of
 from ironsecrets.checkpoint import VerifierKey, parse_verifier_key, verify_checkpoint
+from ironsecrets.delivery import parse_delivery, parse_recipient
 from ironsecrets.encoding import from_base64, length_prefixed, to_base64
 from ironsecrets.header import decode_header
 from ironsecrets.keyring import LABELS, Keys
@@ -158,3 +160,24 @@ def test_tokens_name_themselves(draw: bytes) -> None:
     token, text = token_text(draw)
     assert text.startswith(f"isa_{token}_")
     assert len(text) == 4 + 16 + 1 + 64
+
+
+@given(st.text(max_size=60) | st.text("ironsecrets:/{} .ab", max_size=40))
+def test_deliveries_recipients_and_references_are_read_or_refused(text: str) -> None:
+    assert isinstance(parse_delivery(text), Failure)
+    assert isinstance(parse_recipient(text), Failure)
+    parts = parts_of(text)
+    if "ironsecrets://" not in text:
+        assert parts == ((text.encode(),) if text else ())
+
+
+@given(s.names, s.environments, st.text(" {}ab$", max_size=5), st.text(" {}ab$", max_size=5))
+def test_a_reference_is_found_where_it_stands(name: str, environment: str, before: str, after: str) -> None:
+    reference = f"ironsecrets://{environment}/{name}"
+    assert parts_of(reference) == (Reference(environment, name),)
+    text = f"{before}{{{{ {reference} }}}}{after}"
+    found = parts_of(text)
+    assert found is not None
+    assert Reference(environment, name) in found
+    rest = b"".join(part for part in found if isinstance(part, bytes))
+    assert rest == (before + after).encode()
