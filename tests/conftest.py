@@ -13,6 +13,7 @@ import pytest
 
 import ironsecrets
 from properties.worlds import MASTER_KEY
+from tests.provider import Provider
 
 COMMAND = Path(sys.executable).parent / "ironsecrets"
 MASTER_KEY_TEXT = base64.b64encode(MASTER_KEY).decode()
@@ -117,3 +118,11 @@ def opened(path: Path) -> Iterator[Opener]:
     yield open_it
     for vault in vaults:
         vault.close()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A local server that plays a provider."""
+    made = Provider()
+    yield made
+    made.close()

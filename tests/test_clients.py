@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import http.server
 import io
-import json
 import logging
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,85 +17,10 @@ import requests
 
 import ironsecrets
 from tests.conftest import Opener
+from tests.provider import Provider
 
 ENV = "production"
 FIRST, SECOND = "sk-proj-first-0123456789", "sk-proj-second-987654321"
-COMPLETION = {
-    "id": "c",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "m",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
-}
-MESSAGE = {
-    "id": "m",
-    "type": "message",
-    "role": "assistant",
-    "model": "m",
-    "content": [{"type": "text", "text": "hello"}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 1, "output_tokens": 1},
-}
-
-
-class Provider:
-    """A local provider: what it saw of each request, and the one key that it accepts."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, str]] = []
-        self.accepts: str | None = None
-        self.before_answer: Callable[[], None] = lambda: None
-        provider = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                length = int(self.headers.get("content-length") or 0)
-                body = self.rfile.read(length)
-                provider.seen.append(
-                    {k.lower(): v for k, v in self.headers.items()} | {":path": self.path, ":body": body.decode()}
-                )
-                provider.before_answer()
-                if self.path.startswith("/away"):
-                    self.send_response(307)
-                    self.send_header("location", self.path.removeprefix("/away?"))
-                    self.send_header("content-length", "0")
-                    self.end_headers()
-                    return
-                given = self.headers.get("authorization") or self.headers.get("x-api-key") or ""
-                ok = provider.accepts is None or given.endswith(provider.accepts)
-                answer = {"error": {"message": "no"}}
-                if ok:
-                    answer = MESSAGE if "messages" in self.path else COMPLETION
-                raw = json.dumps(answer).encode()
-                self.send_response(200 if ok else 401)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            do_GET = do_POST
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Quiet."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def keys(self) -> list[str]:
-        return [seen.get("authorization", seen.get("x-api-key", "")).removeprefix("Bearer ") for seen in self.seen]
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    made = Provider()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 class Host:
@@ -133,7 +55,7 @@ def test_httpx_sets_the_header_at_send_time_and_keeps_none(host: Host, provider:
         assert "authorization" not in response.request.headers
         host.put(SECOND)
         client.get(provider.url)
-        assert provider.keys() == [FIRST, SECOND], "a rotated value is used on the next request"
+        assert provider.given_keys() == [FIRST, SECOND], "a rotated value is used on the next request"
         host.operator.revoke(host.grant)
         with pytest.raises(ironsecrets.Refused, match="no grant"):
             client.get(provider.url)
@@ -153,7 +75,7 @@ def test_httpx_async(host: Host, provider: Provider, module: Any) -> None:
             assert (await client.get(provider.url)).status_code == 200
 
     asyncio.run(run())
-    assert provider.keys() == [FIRST] * 6 + [SECOND]
+    assert provider.given_keys() == [FIRST] * 6 + [SECOND]
 
 
 @pytest.mark.parametrize("module", CLIENTS)
@@ -165,7 +87,7 @@ def test_httpx_refreshes_once_on_401(host: Host, provider: Provider, module: Any
         response = client.post(provider.url, json={"body": "again"})
         assert response.status_code == 200, "the value was rotated while the request was under way"
         assert [seen[":body"] for seen in provider.seen] == ['{"body":"again"}'] * 2
-        assert provider.keys() == [FIRST, SECOND]
+        assert provider.given_keys() == [FIRST, SECOND]
         provider.accepts = "something else"
         assert client.get(provider.url).status_code == 401
         assert len(provider.seen) == 4, "once, and not again"
@@ -190,8 +112,7 @@ def test_httpx_with_a_header_of_its_own_and_redirects(host: Host, provider: Prov
             assert response.status_code == 200
         assert "authorization" not in other.seen[0], "another origin does not get the key"
     finally:
-        other.server.shutdown()
-        other.server.server_close()
+        other.close()
 
 
 def test_requests(host: Host, provider: Provider) -> None:
@@ -204,12 +125,12 @@ def test_requests(host: Host, provider: Provider) -> None:
             assert "authorization" not in response.request.headers
             host.put(SECOND)
             session.get(provider.url)
-            assert provider.keys() == [FIRST, SECOND]
+            assert provider.given_keys() == [FIRST, SECOND]
             provider.accepts = "third"
             provider.before_answer = lambda: host.put("third") if len(provider.seen) == 3 else None
             response = session.post(provider.url, data="body")
             assert response.status_code == 200
-            assert provider.keys()[2:] == [SECOND, "third"]
+            assert provider.given_keys()[2:] == [SECOND, "third"]
             assert [seen[":body"] for seen in provider.seen[2:]] == ["body"] * 2
             assert len(response.history) == 1
             provider.accepts = "never"
@@ -230,8 +151,7 @@ def test_requests(host: Host, provider: Provider) -> None:
             with pytest.raises(ironsecrets.Refused):
                 session.get(provider.url)
     finally:
-        other.server.shutdown()
-        other.server.server_close()
+        other.close()
 
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -247,7 +167,7 @@ def test_openai_with_an_http_client(host: Host, provider: Provider) -> None:
             sdk.chat.completions.create(**ASK)
             assert FIRST not in str(vars(sdk))
             assert SECOND not in str(vars(sdk))
-    assert provider.keys() == [FIRST, SECOND] * 2
+    assert provider.given_keys() == [FIRST, SECOND] * 2
 
 
 def test_openai_with_a_key_provider(host: Host, provider: Provider) -> None:
@@ -270,7 +190,7 @@ def test_openai_with_a_key_provider(host: Host, provider: Provider) -> None:
             await sdk.chat.completions.create(**ASK)
 
     asyncio.run(run())
-    assert provider.keys() == [FIRST, SECOND, SECOND, SECOND]
+    assert provider.given_keys() == [FIRST, SECOND, SECOND, SECOND]
 
 
 def test_anthropic(host: Host, provider: Provider) -> None:
@@ -351,7 +271,7 @@ def test_no_log_at_debug_and_no_traceback_with_locals_shows_the_key(host: Host, 
                 frames = traceback.TracebackException.from_exception(failed.value, capture_locals=True).stack
                 ours = [frame for frame in frames if "interpreters" in frame.filename or __file__ == frame.filename]
                 told.append(str([frame.locals for frame in ours]))
-    assert FIRST in set(provider.keys())
+    assert FIRST in provider.given_keys()
     text = logged.getvalue()
     assert "DEBUG" not in text
     assert "POST" in text, "the libraries did log"

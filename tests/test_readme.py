@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 def test_python_examples_run(tmp_path: Path) -> None:
     examples = [block for block in blocks("python") if not block.startswith("# mirror.py")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=tmp_path, check=True, timeout=60)
 
@@ -67,7 +67,7 @@ def test_the_commands_it_shows_exist(command: Command) -> None:
     for line in blocks("console")[0].splitlines():
         words = line.removeprefix("$ ").split()
         if words[0] == "ironsecrets":
-            names = words[1:3] if words[1] in ("audit", "rotation") else words[1:2]
+            names = words[1:3] if words[1] in ("audit", "rotation", "request") else words[1:2]
             assert command.run(*names, "--help").status == 0, line
 
 

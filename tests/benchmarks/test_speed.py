@@ -3,10 +3,12 @@
 ``pytest tests/benchmarks --benchmark-enable --benchmark-only -n0``
 """
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,33 @@ from returns.result import Success
 
 import ironsecrets
 from interpreters.sqlite_schema import harden
-from ironsecrets.identifiers import SecretId, VaultId
+from interpreters.time_zones import load_window
+from ironsecrets.audit import decide
+from ironsecrets.conditions import Conditions
+from ironsecrets.grants import IssueGrant
+from ironsecrets.identifiers import (
+    AgentId,
+    Digest,
+    Environment,
+    GrantId,
+    LeaseId,
+    PersonName,
+    RequestId,
+    SecretId,
+    SecretName,
+    Selector,
+    SlotId,
+    VaultId,
+)
+from ironsecrets.leases import OpenLease
 from ironsecrets.merkle import Frontier, leaf_hash
+from ironsecrets.principals import Agent, Claims, Operator
+from ironsecrets.rates import Rate
 from ironsecrets.replay import replay
 from ironsecrets.sealing import SealingDraw, Wrap, digest_of, open_value, rewrap_dek, seal_value
+from ironsecrets.secrets import Put
+from ironsecrets.state import EMPTY, VaultState
+from ironsecrets.vault import Create, Request, apply
 from properties.worlds import MASTER_KEY
 
 VALUE = os.urandom(64)
@@ -80,6 +105,88 @@ def test_lease_durable(benchmark: Any, vault: Any) -> None:
 def test_use_a_live_lease_again(benchmark: Any, vault: Any) -> None:
     lease = vault.acting_for("agent_one").lease("openai/key", environment=ENVIRONMENT)
     benchmark(lease.bytes)
+
+
+@pytest.fixture(scope="module")
+def crowd() -> VaultState:
+    """10,000 agents with ten grants each, with every kind of condition, as values: no store, no commit."""
+    state, at = EMPTY, 1_750_000_000_000_000
+    operator = Operator(PersonName("olga"))
+    window = load_window("daily 00:00-24:00 Europe/Berlin", at).unwrap()
+    conditions = Conditions(
+        default_ttl=60_000_000,
+        maximum_ttl=60_000_000,
+        permission="llm:call",
+        rate=Rate(burst=1000, count=1000, per=60_000_000),
+        windows=(window,),
+    )
+    commands: list[Any] = [
+        Create(header=Digest("0" * 64), kind="master-key", slot=SlotId("0" * 16), vault=VaultId("0" * 32))
+    ]
+    commands += [
+        Put(
+            digest=Digest("0" * 64),
+            environment=Environment(ENVIRONMENT),
+            epoch=1,
+            name=SecretName("team/app/key"),
+            secret=SecretId("0" * 32),
+            version=1,
+        )
+    ]
+    selectors = ("team/app/key", "team/app/*", "team/**", "**", "other/*")
+    commands += [
+        IssueGrant(
+            agent=AgentId(f"agent_{agent}"),
+            conditions=conditions,
+            environment=Environment(environment),
+            grant=GrantId(f"gr_{agent * 10 + number:016x}"),
+            selector=Selector(selector),
+        )
+        for agent in range(10_000)
+        for number, (environment, selector) in enumerate(
+            (environment, selector) for environment in (ENVIRONMENT, "staging") for selector in selectors
+        )
+    ]
+    for command in commands:
+        request = Request(at=at, command=command, id=RequestId("rq_" + "0" * 32), principal=operator)
+        state = apply(state, request).unwrap().state
+    assert (len(state.agents.by_id), len(state.grants.by_id)) == (10_000, 100_000)
+    return state
+
+
+def test_decide_a_lease_among_100000_grants(benchmark: Any, crowd: VaultState) -> None:
+    who = Agent(AgentId("agent_7777"), claims=Claims(permissions=("llm:call",)))
+    lease = OpenLease(
+        environment=Environment(ENVIRONMENT), lease=LeaseId("ls_" + "0" * 32), name=SecretName("team/app/key")
+    )
+    request = Request(at=1_750_000_000_000_001, command=lease, id=RequestId("rq_" + "0" * 32), principal=who)
+    assert isinstance(apply(crowd, request), Success)
+    benchmark(apply, crowd, request)
+
+
+def test_decide_a_refusal_among_100000_grants(benchmark: Any, crowd: VaultState) -> None:
+    lease = OpenLease(environment=Environment(ENVIRONMENT), lease=LeaseId("ls_" + "0" * 32), name=SecretName("x/y/z"))
+    request = Request(
+        at=1_750_000_000_000_001, command=lease, id=RequestId("rq_" + "0" * 32), principal=Agent(AgentId("agent_7777"))
+    )
+    assert decide(crowd, request).refusal is not None
+    benchmark(decide, crowd, request)
+
+
+def test_verify_an_ic_token(benchmark: Any) -> None:
+    tokens = ironsecrets.ICTokens("0123456789abcdef" * 4)
+    token = tokens.issue("agent_researcher", budget="budget_research", permissions=["llm:call"]).text()
+    benchmark(tokens.authorise, token)
+
+
+def test_floor_a_thread_there_and_back(benchmark: Any) -> None:
+    """What every call of the asyncio facade costs beside the call."""
+    with ThreadPoolExecutor(1) as pool, asyncio.Runner() as runner:
+
+        async def hop() -> None:
+            await asyncio.wrap_future(pool.submit(int))
+
+        benchmark(lambda: runner.run(hop()))
 
 
 def history(vault: Any, entries: int) -> list[bytes]:
