@@ -11,7 +11,6 @@ from interpreters.conversions import accepted, micros
 from interpreters.engine import Engine
 from interpreters.lease_handle import LeaseHandle
 from interpreters.outcome import Outcome
-from interpreters.runtime_key import seal_to
 from interpreters.supply import AsyncKeyProvider, KeyProvider, Supply
 from interpreters.viewer_handle import Handle
 from ironsecrets.access_requests import RequestAccess
@@ -70,6 +69,8 @@ class AgentHandle(Handle):
         What comes back can be passed on by anybody and opened by that runtime only, until the lease ends; the log says
         to which key it was sealed. Refused: ``bad-recipient``, and as :meth:`lease` is.
         """
+        from interpreters.runtime_key import seal_to
+
         recipient = accepted(parse_recipient(to))
         outcome = self._opened(name, environment, ttl, label, recipient.digest())
         lease = outcome.command

@@ -7,11 +7,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import jwt
 import msgspec
-from jwt.types import Options
 from returns.result import Failure, Result
 
 from interpreters.conversions import accepted
@@ -34,11 +32,14 @@ from ironsecrets.principals import Agent
 from ironsecrets.refusals import Refusal
 from ironsecrets.sensitive import Sensitive
 
+if TYPE_CHECKING:
+    from jwt.types import Options
+
 VARIABLE = "IC_TOKEN_SECRET"
 ALGORITHM = "HS256"
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 # What the claims mean is decided in the core, where it replays.
-_SIGNATURE_ONLY: Options = {
+_SIGNATURE_ONLY: "Options" = {
     "verify_signature": True,
     "verify_exp": False,
     "verify_iat": False,
@@ -93,6 +94,9 @@ class ICTokens:
         # Nothing else may stand there: `crit`, `b64` or `jwk` would change what is signed, or with what.
         if not {"alg", "typ"}.issuperset(header) or header.get("typ", "JWT") != "JWT":
             return Failure(IC_TOKEN_MALFORMED)
+        # Imported late: it takes as long as all of the core.
+        import jwt
+
         key = self._key()
         try:
             found = jwt.decode(token, key, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
@@ -120,6 +124,8 @@ class ICTokens:
         if expires_in is not None:
             claims["exp"] = now + int(expires_in.total_seconds())
         made: ICClaims = accepted(parse_claims(claims), agent)
+        import jwt
+
         said = {name: value for name, value in msgspec.to_builtins(made).items() if value is not None}
         return Sensitive(jwt.encode(said, self._key(), algorithm=ALGORITHM))
 

@@ -16,7 +16,7 @@ from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import unwrap_key
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import Divergence, records_of, step
+from ironsecrets.replaying import Divergence, records_of, step
 from ironsecrets.sealing import open_value
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState

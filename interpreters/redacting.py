@@ -83,6 +83,7 @@ class RedactingStream:
 
     def __init__(self, stream: Any, *, wanted: Callable[[], list[Needle]] = needles) -> None:
         self._stream = stream
+        self._wanted = wanted
         self._scrubber = Scrubber(wanted)
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = isinstance(stream, io.TextIOBase) or not isinstance(stream, io.RawIOBase | io.BufferedIOBase)
@@ -111,6 +112,11 @@ class RedactingStream:
     def _pass_on(self, done: bytes, *, as_text: bool) -> None:
         if done:
             self._stream.write(self._decoder.decode(done) if as_text else done)
+
+    @property
+    def buffer(self) -> "RedactingStream":
+        """The binary stream below a text stream, scrubbed as well."""
+        return RedactingStream(self._stream.buffer, wanted=self._wanted)
 
     def __enter__(self) -> "RedactingStream":
         return self

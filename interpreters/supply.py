@@ -3,7 +3,6 @@
 Nothing is kept beside the lease. A rotated value is what the next use gets; a revoked grant is refused at the next use.
 """
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -72,6 +71,9 @@ class AsyncKeyProvider:
         self._supply = supply
 
     async def __call__(self) -> str:
+        # Imported late: few programs of those that hold a handle have an event loop.
+        import asyncio
+
         return await asyncio.to_thread(self._supply.text)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from ironsecrets.identifiers import VaultId
 from ironsecrets.keyring import Keys
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
-from ironsecrets.replay import Divergence, replay
+from ironsecrets.replaying import Divergence, replay
 from ironsecrets.state import VaultState
 
 _T = TypeVar("_T")

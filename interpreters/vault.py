@@ -31,7 +31,7 @@ from ironsecrets.header import Header
 from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment, parse_person_name
 from ironsecrets.principals import Agent, Claims, Operator, Principal, parse_permissions
 from ironsecrets.refusals import Refusal
-from ironsecrets.replay import Divergence
+from ironsecrets.replaying import Divergence
 from ironsecrets.secrets import Secret
 from ironsecrets.sensitive import Sensitive, wipe
 from ironsecrets.state import VaultState

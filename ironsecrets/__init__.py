@@ -1,85 +1,11 @@
 """ironsecrets: an embeddable secrets vault for services that run AI agents.
 
-``create_vault`` and ``open_vault`` give a :class:`Vault`; its handles do the rest. This front door resolves
-those few names from ``interpreters`` when they are first used (PEP 562); the core itself imports none of it.
+``create_vault`` and ``open_vault`` give a :class:`Vault`; its handles do the rest. This front door resolves each
+name when it is first used (PEP 562), so that importing costs little; the core itself imports no interpreter.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from ironsecrets.access_requests import (
-    AccessRequest,
-    ApproveRequest,
-    DeclineRequest,
-    RequestAccess,
-    RequestPolicy,
-    SetRequestPolicy,
-)
-from ironsecrets.agenda import Due
-from ironsecrets.agents import Enroll, LimitAgent, Remove, Resume, Suspend
-from ironsecrets.conditions import Conditions, Terms
-from ironsecrets.delivery import Delivery, parse_delivery
-from ironsecrets.drafts import (
-    NewAccessRequest,
-    NewApproval,
-    NewBreakGlass,
-    NewGrant,
-    NewLease,
-    NewPending,
-    NewRotation,
-    NewToken,
-    NewVersion,
-)
-from ironsecrets.errors import (
-    CannotUnlock,
-    IntegrityError,
-    NewerFormat,
-    NotAVault,
-    Refused,
-    RotationFailed,
-    StoreFull,
-    StoreUnavailable,
-    VaultBusy,
-    VaultClosed,
-    VaultError,
-    VaultExists,
-    VaultNotFound,
-)
-from ironsecrets.events import Event
-from ironsecrets.grants import BreakGlass, IssueGrant, Revoke, RevokeAgent, RevokeAll
-from ironsecrets.identifiers import (
-    parse_access_request_id,
-    parse_agent_id,
-    parse_environment,
-    parse_grant_id,
-    parse_lease_id,
-    parse_person_name,
-    parse_secret_name,
-    parse_selector,
-)
-from ironsecrets.kill_switch import Seal, Unseal
-from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
-from ironsecrets.masking import mask
-from ironsecrets.principals import Agent, Claims, Operator, Viewer
-from ironsecrets.rates import Rate
-from ironsecrets.reading import ListEntries, MaskValue, RevealValue
-from ironsecrets.refusals import Refusal
-from ironsecrets.removal import Delete, Destroy, Erase, Undelete
-from ironsecrets.replay import Divergence, replay
-from ironsecrets.rotation import (
-    AbortRotation,
-    ClearRotation,
-    FailRotation,
-    FinishRotation,
-    MarkAborted,
-    MarkSet,
-    MarkTested,
-    SetRotation,
-)
-from ironsecrets.schedules import RotationPolicy
-from ironsecrets.secrets import Describe, Put, Rollback
-from ironsecrets.sensitive import Sensitive
-from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 
 if TYPE_CHECKING:
     from interpreters.agent_handle import AgentHandle
@@ -106,50 +32,269 @@ if TYPE_CHECKING:
     from interpreters.value_rotation import Rotated
     from interpreters.vault import Vault
     from interpreters.viewer_handle import ViewerHandle
+    from ironsecrets.access_requests import (
+        AccessRequest,
+        ApproveRequest,
+        DeclineRequest,
+        RequestAccess,
+        RequestPolicy,
+        SetRequestPolicy,
+    )
+    from ironsecrets.agenda import Due
+    from ironsecrets.agents import Enroll, LimitAgent, Remove, Resume, Suspend
+    from ironsecrets.conditions import Conditions, Terms
+    from ironsecrets.delivery import Delivery, parse_delivery
+    from ironsecrets.drafts import (
+        NewAccessRequest,
+        NewApproval,
+        NewBreakGlass,
+        NewGrant,
+        NewLease,
+        NewPending,
+        NewRotation,
+        NewToken,
+        NewVersion,
+    )
+    from ironsecrets.errors import (
+        CannotUnlock,
+        IntegrityError,
+        NewerFormat,
+        NotAVault,
+        Refused,
+        RotationFailed,
+        StoreFull,
+        StoreUnavailable,
+        VaultBusy,
+        VaultClosed,
+        VaultError,
+        VaultExists,
+        VaultNotFound,
+    )
+    from ironsecrets.events import Event
+    from ironsecrets.grants import BreakGlass, IssueGrant, Revoke, RevokeAgent, RevokeAll
+    from ironsecrets.identifiers import (
+        parse_access_request_id,
+        parse_agent_id,
+        parse_environment,
+        parse_grant_id,
+        parse_lease_id,
+        parse_person_name,
+        parse_secret_name,
+        parse_selector,
+    )
+    from ironsecrets.kill_switch import Seal, Unseal
+    from ironsecrets.leases import OpenLease, Release, Renew, RevokeLease
+    from ironsecrets.masking import mask
+    from ironsecrets.principals import Agent, Claims, Operator, Viewer
+    from ironsecrets.rates import Rate
+    from ironsecrets.reading import ListEntries, MaskValue, RevealValue
+    from ironsecrets.refusals import Refusal
+    from ironsecrets.removal import Delete, Destroy, Erase, Undelete
+    from ironsecrets.replaying import Divergence, replay
+    from ironsecrets.rotation import (
+        AbortRotation,
+        ClearRotation,
+        FailRotation,
+        FinishRotation,
+        MarkAborted,
+        MarkSet,
+        MarkTested,
+        SetRotation,
+    )
+    from ironsecrets.schedules import RotationPolicy
+    from ironsecrets.secrets import Describe, Put, Rollback
+    from ironsecrets.sensitive import Sensitive
+    from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 
-_DOORS = {
-    "KeyProvider": "interpreters.supply",
-    "AsyncKeyProvider": "interpreters.supply",
-    "redact_event": "interpreters.redacting",
-    "RedactingStream": "interpreters.redacting",
-    "RedactingFilter": "interpreters.redacting",
-    "RuntimeKey": "interpreters.runtime_key",
-    "Delivered": "interpreters.runtime_key",
-    "FromVault": "interpreters.from_vault",
-    "AsyncViewerHandle": "interpreters.async_handles",
-    "AsyncOperatorHandle": "interpreters.async_handles",
-    "AsyncLeaseHandle": "interpreters.async_handles",
-    "AsyncAgentHandle": "interpreters.async_handles",
-    "open_vault_async": "interpreters.async_vault",
-    "create_vault_async": "interpreters.async_vault",
-    "AsyncVault": "interpreters.async_vault",
-    "TermOptions": "interpreters.grant_terms",
-    "ICTokens": "interpreters.ic_tokens",
-    "Authoriser": "interpreters.ic_tokens",
-    "create_vault": "interpreters.doors",
-    "open_vault": "interpreters.doors",
-    "Vault": "interpreters.vault",
-    "Outcome": "interpreters.outcome",
-    "Verification": "interpreters.outcome",
-    "OperatorHandle": "interpreters.operator_handle",
-    "ViewerHandle": "interpreters.viewer_handle",
-    "AgentHandle": "interpreters.agent_handle",
-    "LeaseHandle": "interpreters.lease_handle",
-    "RotationHandle": "interpreters.rotation_handle",
-    "IPTokenKey": "interpreters.ip_tokens",
-    "Rotated": "interpreters.value_rotation",
-    "Rotator": "interpreters.rotators",
-    "CallableRotator": "interpreters.rotators",
-    "CommandRotator": "interpreters.command_rotator",
-    "NewValue": "interpreters.rotators",
-    "Task": "interpreters.rotators",
-    "load_rotators": "interpreters.rotator_file",
-    "Scheduler": "interpreters.scheduler",
-    "Pass": "interpreters.scheduler",
-    "Subscription": "interpreters.subscriptions",
-    "JsonLinesSink": "interpreters.sinks",
-    "LoggingSink": "interpreters.sinks",
+_ROOMS: dict[str, tuple[str, ...]] = {
+    "interpreters.agent_handle": ("AgentHandle",),
+    "interpreters.async_handles": (
+        "AsyncAgentHandle",
+        "AsyncLeaseHandle",
+        "AsyncOperatorHandle",
+        "AsyncViewerHandle",
+    ),
+    "interpreters.async_vault": (
+        "AsyncVault",
+        "create_vault_async",
+        "open_vault_async",
+    ),
+    "interpreters.command_rotator": ("CommandRotator",),
+    "interpreters.doors": (
+        "create_vault",
+        "open_vault",
+    ),
+    "interpreters.from_vault": ("FromVault",),
+    "interpreters.grant_terms": ("TermOptions",),
+    "interpreters.ic_tokens": (
+        "Authoriser",
+        "ICTokens",
+    ),
+    "interpreters.ip_tokens": ("IPTokenKey",),
+    "interpreters.lease_handle": ("LeaseHandle",),
+    "interpreters.operator_handle": ("OperatorHandle",),
+    "interpreters.outcome": (
+        "Outcome",
+        "Verification",
+    ),
+    "interpreters.redacting": (
+        "RedactingFilter",
+        "RedactingStream",
+        "redact_event",
+    ),
+    "interpreters.rotation_handle": ("RotationHandle",),
+    "interpreters.rotator_file": ("load_rotators",),
+    "interpreters.rotators": (
+        "CallableRotator",
+        "NewValue",
+        "Rotator",
+        "Task",
+    ),
+    "interpreters.runtime_key": (
+        "Delivered",
+        "RuntimeKey",
+    ),
+    "interpreters.scheduler": (
+        "Pass",
+        "Scheduler",
+    ),
+    "interpreters.sinks": (
+        "JsonLinesSink",
+        "LoggingSink",
+    ),
+    "interpreters.subscriptions": ("Subscription",),
+    "interpreters.supply": (
+        "AsyncKeyProvider",
+        "KeyProvider",
+    ),
+    "interpreters.value_rotation": ("Rotated",),
+    "interpreters.vault": ("Vault",),
+    "interpreters.viewer_handle": ("ViewerHandle",),
+    "ironsecrets.access_requests": (
+        "AccessRequest",
+        "ApproveRequest",
+        "DeclineRequest",
+        "RequestAccess",
+        "RequestPolicy",
+        "SetRequestPolicy",
+    ),
+    "ironsecrets.agenda": ("Due",),
+    "ironsecrets.agents": (
+        "Enroll",
+        "LimitAgent",
+        "Remove",
+        "Resume",
+        "Suspend",
+    ),
+    "ironsecrets.conditions": (
+        "Conditions",
+        "Terms",
+    ),
+    "ironsecrets.delivery": (
+        "Delivery",
+        "parse_delivery",
+    ),
+    "ironsecrets.drafts": (
+        "NewAccessRequest",
+        "NewApproval",
+        "NewBreakGlass",
+        "NewGrant",
+        "NewLease",
+        "NewPending",
+        "NewRotation",
+        "NewToken",
+        "NewVersion",
+    ),
+    "ironsecrets.errors": (
+        "CannotUnlock",
+        "IntegrityError",
+        "NewerFormat",
+        "NotAVault",
+        "Refused",
+        "RotationFailed",
+        "StoreFull",
+        "StoreUnavailable",
+        "VaultBusy",
+        "VaultClosed",
+        "VaultError",
+        "VaultExists",
+        "VaultNotFound",
+    ),
+    "ironsecrets.events": ("Event",),
+    "ironsecrets.grants": (
+        "BreakGlass",
+        "IssueGrant",
+        "Revoke",
+        "RevokeAgent",
+        "RevokeAll",
+    ),
+    "ironsecrets.identifiers": (
+        "parse_access_request_id",
+        "parse_agent_id",
+        "parse_environment",
+        "parse_grant_id",
+        "parse_lease_id",
+        "parse_person_name",
+        "parse_secret_name",
+        "parse_selector",
+    ),
+    "ironsecrets.kill_switch": (
+        "Seal",
+        "Unseal",
+    ),
+    "ironsecrets.leases": (
+        "OpenLease",
+        "Release",
+        "Renew",
+        "RevokeLease",
+    ),
+    "ironsecrets.masking": ("mask",),
+    "ironsecrets.principals": (
+        "Agent",
+        "Claims",
+        "Operator",
+        "Viewer",
+    ),
+    "ironsecrets.rates": ("Rate",),
+    "ironsecrets.reading": (
+        "ListEntries",
+        "MaskValue",
+        "RevealValue",
+    ),
+    "ironsecrets.refusals": ("Refusal",),
+    "ironsecrets.removal": (
+        "Delete",
+        "Destroy",
+        "Erase",
+        "Undelete",
+    ),
+    "ironsecrets.replaying": (
+        "Divergence",
+        "replay",
+    ),
+    "ironsecrets.rotation": (
+        "AbortRotation",
+        "ClearRotation",
+        "FailRotation",
+        "FinishRotation",
+        "MarkAborted",
+        "MarkSet",
+        "MarkTested",
+        "SetRotation",
+    ),
+    "ironsecrets.schedules": ("RotationPolicy",),
+    "ironsecrets.secrets": (
+        "Describe",
+        "Put",
+        "Rollback",
+    ),
+    "ironsecrets.sensitive": ("Sensitive",),
+    "ironsecrets.suspension": (
+        "SetSuspensionPolicy",
+        "SuspensionPolicy",
+    ),
 }
+_DOORS = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from ironsecrets.kill_switch import Seal, Unseal
 from ironsecrets.leases import Lease, RevokeLease
 from ironsecrets.refusals import APPLIED
 from ironsecrets.removal import Delete, Erase
-from ironsecrets.replay import Divergence, step
+from ironsecrets.replaying import Divergence, step
 from ironsecrets.rotation import FinishRotation
 from ironsecrets.secrets import Put, Rollback
 from ironsecrets.state import VaultState

@@ -16,7 +16,7 @@ from ironsecrets.identifiers import RotatorName
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.reading import MaskValue, RevealValue
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
-from ironsecrets.replay import replay
+from ironsecrets.replaying import replay
 from ironsecrets.rotation import (
     AbortRotation,
     ClearRotation,

@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from ironsecrets.audit import decide, decode_entry
 from ironsecrets.checkpoint import Checkpoint, origin_of
 from ironsecrets.merkle import Frontier
-from ironsecrets.replay import replay, verify_log
+from ironsecrets.replaying import replay, verify_log
 from ironsecrets.snapshot import decode_snapshot, encode_snapshot
 from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import Request, Transition, apply

@@ -68,7 +68,7 @@ def test_only_what_the_design_names_stands_at_the_top() -> None:
 
 
 def test_importing_the_package_touches_nothing_of_the_world() -> None:
-    program = "import sys, ironsecrets; sys.exit(bool({'apsw', 'argon2', 'click', 'rich'} & set(sys.modules)))"
+    program = "import sys, ironsecrets; sys.exit(bool({'apsw', 'argon2', 'asyncio', 'attrs', 'click', 'jwt', 'rich'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
@@ -89,3 +89,7 @@ def test_every_name_of_the_front_door_is_there() -> None:
         assert getattr(ironsecrets, name).__doc__, name
     with pytest.raises(AttributeError):
         ironsecrets.nothing  # noqa: B018
+    assert set(ironsecrets.__all__) == set(ironsecrets._DOORS)
+    # Importing a module sets its name on the package: a public name of that kind would become the module.
+    modules = {file.stem for file in Path(ironsecrets.__file__).parent.glob("*.py")}
+    assert not modules & set(ironsecrets.__all__)

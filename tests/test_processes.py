@@ -9,7 +9,7 @@ import pytest
 from returns.result import Success
 
 import ironsecrets
-from ironsecrets.replay import replay
+from ironsecrets.replaying import replay
 from properties.worlds import MASTER_KEY
 from tests.conftest import Opener
 

@@ -183,6 +183,10 @@ def test_the_stream_wrapper_of_text_and_bytes() -> None:
             stream.write(b"\x00\xff" + VALUE.encode()[:8])
             stream.writelines([VALUE.encode()[8:], b"\xfe"])
         assert raw.getvalue() == b"\x00\xff[redacted]\xfe"
+        below = io.TextIOWrapper(io.BytesIO())
+        with ironsecrets.RedactingStream(below).buffer as stream:
+            stream.write(VALUE.encode())
+        assert below.buffer.getvalue() == b"[redacted]"  # pyright: ignore
         assert not held.wiped
 
 

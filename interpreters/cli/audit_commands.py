@@ -17,7 +17,7 @@ from ironsecrets.encoding import as_fields
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
 from ironsecrets.events import LOUD
 from ironsecrets.refusals import APPLIED
-from ironsecrets.replay import Divergence, verify_log
+from ironsecrets.replaying import Divergence, verify_log
 
 LINE_LIMIT = 64 * 1024 + 2
 

@@ -110,6 +110,21 @@ def _walk(tour: Tour) -> None:
     time.sleep(1.1)
     tour.run("run", "--agent", "agent_brief", *wanted, *child, status=3, holds="expired", lacks="characters")
 
+    tour.say(
+        "An agent asks for what it may not lease; an operator approves, for five minutes at a time, ten times an hour."
+    )
+    request = ("request", "ask", "DATABASE_URL", "--agent", "agent_researcher", "--reason", "month end")
+    asked = tour.run(*request, holds="ar_")
+    tour.run("request", "list", holds="month end")
+    tour.run("request", "approve", asked, "--ttl", "5m", "--rate", "10/1h", holds="gr_")
+    shown = ("--redact", "--", "sh", "-c", "echo the child prints $DATABASE_URL")
+    tour.run("run", "--agent", "agent_researcher", *database, *shown, holds="prints [redacted]", lacks="postgresql://")
+
+    tour.say("The kill switch: every agent is refused, in every process, until you say otherwise.")
+    tour.run("seal", "--reason", "a drill", holds="sealed")
+    tour.run("run", "--agent", "agent_researcher", *wanted, *child, status=3, holds="sealed", lacks="characters")
+    tour.run("unseal", holds="unsealed")
+
     tour.say("Rotate a value on schedule, or now: the next use sees the new one, the one before is kept as previous.")
     policy = ("--every", "30d", "--rotator", "generated", "--overlap", "1h")
     tour.run("rotation", "set", "SESSION_KEY", *policy, holds="every 30d, generated, overlap 1h")
@@ -125,7 +140,7 @@ def _walk(tour: Tour) -> None:
     tour.run("rotate-key", holds="epoch 2 is current; 3 secrets re-wrapped")
 
     tour.say("Read the log: every decision stands there, refusals too, and no value.")
-    tour.run("audit", "log", "--last", "24", holds="no-grant", lacks=openai)
+    tour.run("audit", "log", "--last", "34", holds="no-grant", lacks=openai)
 
     tour.say("Verify: the log replays through the functions that decided, and every record opens.")
     tour.run("audit", "verify", holds="verified")

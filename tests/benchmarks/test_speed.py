@@ -41,7 +41,7 @@ from ironsecrets.leases import OpenLease
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.principals import Agent, Claims, Operator
 from ironsecrets.rates import Rate
-from ironsecrets.replay import replay
+from ironsecrets.replaying import replay
 from ironsecrets.sealing import SealingDraw, Wrap, digest_of, open_value, rewrap_dek, seal_value
 from ironsecrets.secrets import Put
 from ironsecrets.state import EMPTY, VaultState
