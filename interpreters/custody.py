@@ -106,9 +106,8 @@ class Custody:
         except VaultError:
             self._forget_all()
             return
-        access = state.access()
         for lease in list(self._held):
-            if isinstance(leasing.live(access, now, lease.holder, lease.id), Failure):
+            if isinstance(leasing.live(state, now, lease.holder, lease.id), Failure):
                 lease.forget()
 
     def _forget_all(self) -> None:

@@ -325,7 +325,7 @@ class Engine:
             self.check_usable()
             self.catch_up()
             now = self.now()
-            match leasing.live(self.state.access(), now, agent, lease_id):
+            match leasing.live(self.state, now, agent, lease_id):
                 case Success((lease, _, secret)):
                     pass
                 case Failure(refusal):

@@ -152,7 +152,9 @@ class SqliteStore:
 
     def stamp(self) -> int:
         # data_version counts what other connections did, not what this one did.
-        return (self._rows("PRAGMA data_version")[0][0] << 64) + self._commits
+        connection = self._connected()
+        with translated(self.path):
+            return (connection.execute("PRAGMA data_version").get << 64) + self._commits
 
     def commit(self, batch: Batch) -> bool:
         if self._starved and not batch.urgent:

@@ -95,7 +95,7 @@ class ViewerHandle(Handle):
         """Every access request that is open, the oldest first."""
         self._ask(ListEntries(what="requests"))
         now = self._engine.now()
-        still = (one for one in self._engine.state.access_requests.by_id.values() if one.open(now))
+        still = (one for one in self._engine.state.oversight.access_requests.by_id.values() if one.open(now))
         return sorted(still, key=lambda one: (one.requested_at, one.id))
 
 

@@ -4,7 +4,7 @@ Each capability decides in a room of its own; here their answers are put togethe
 from a refusal: too many of them suspend an agent.
 """
 
-from typing import assert_never
+from typing import Any, assert_never
 
 import attrs
 from returns.result import Failure, Success
@@ -65,7 +65,7 @@ def after_refusal(state: VaultState, at: int, principal: Principal, refusal: Ref
         return state
     match agency.admit(state.agents, at, principal):
         case Success(record):
-            counted = suspension.struck(state.suspension, record, at, refusal.code)
+            counted = suspension.struck(state.oversight.suspension, record, at, refusal.code)
         case _:
             return state
     if counted is record:
@@ -94,7 +94,7 @@ def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:
         case agency.LimitAgent():
             return agency.limit(agents, command).map(kept)
         case suspension.SetSuspensionPolicy():
-            return Success(Transition(attrs.evolve(state, suspension=command.policy)))
+            return Success(_overseen(state, suspension=command.policy))
         case _:
             assert_never(command)
 
@@ -106,7 +106,9 @@ def _without(state: VaultState, agent: AgentId, agents: agency.Agents) -> Transi
             agents=agents,
             grants=granting.revoke_agent(state.grants, agent),
             leases=state.leases.without_agent(agent),
-            access_requests=state.access_requests.without_agent(agent),
+            oversight=attrs.evolve(
+                state.oversight, access_requests=state.oversight.access_requests.without_agent(agent)
+            ),
         )
     )
 
@@ -138,32 +140,38 @@ def _lease(state: VaultState, at: int, agent: Agent, command: LeaseCommand) -> A
     def kept(leases: leasing.Leases) -> Transition:
         return Transition(attrs.evolve(state, leases=leases))
 
-    access = state.access()
     match command:
         case leasing.OpenLease():
-            return leasing.open_lease(access, at, agent, command).map(
+            return leasing.open_lease(state, at, agent, command).map(
                 lambda opened: Transition(
-                    attrs.evolve(state, agents=opened[0].agents, grants=opened[0].grants, leases=opened[0].leases),
-                    opened[1],
+                    attrs.evolve(state, agents=opened.agents, grants=opened.grants, leases=opened.leases),
+                    (opened.reveal,),
                 )
             )
         case leasing.Renew():
-            return leasing.renew(access, at, agent, command).map(kept)
+            return leasing.renew(state, at, agent, command).map(kept)
         case leasing.Release():
-            return leasing.release(access, at, agent, command).map(kept)
+            return leasing.release(state, at, agent, command).map(kept)
         case _:
             assert_never(command)
 
 
+def _overseen(state: VaultState, **changes: Any) -> Transition:
+    return Transition(attrs.evolve(state, oversight=attrs.evolve(state.oversight, **changes)))
+
+
 def _asking(state: VaultState) -> asking.Asking:
     return asking.Asking(
-        agents=state.agents, grants=state.grants, policy=state.request_policy, requests=state.access_requests
+        agents=state.agents,
+        grants=state.grants,
+        policy=state.oversight.request_policy,
+        requests=state.oversight.access_requests,
     )
 
 
 def _request(state: VaultState, at: int, agent: Agent, command: asking.RequestAccess) -> Applied:
     return asking.request_access(_asking(state), at, agent, command).map(
-        lambda requests: Transition(attrs.evolve(state, access_requests=requests))
+        lambda requests: _overseen(state, access_requests=requests)
     )
 
 
@@ -171,14 +179,14 @@ def _settle(state: VaultState, at: int, operator: Operator, command: AccessReque
     match command:
         case asking.ApproveRequest():
             return asking.approve(_asking(state), at, operator.name, command).map(
-                lambda after: Transition(attrs.evolve(state, access_requests=after[0], grants=after[1]))
+                lambda after: _overseen(attrs.evolve(state, grants=after[1]), access_requests=after[0])
             )
         case asking.DeclineRequest():
-            return asking.decline(state.access_requests, command).map(
-                lambda requests: Transition(attrs.evolve(state, access_requests=requests))
+            return asking.decline(state.oversight.access_requests, command).map(
+                lambda requests: _overseen(state, access_requests=requests)
             )
         case asking.SetRequestPolicy():
-            return Success(Transition(attrs.evolve(state, request_policy=command.policy)))
+            return Success(_overseen(state, request_policy=command.policy))
         case _:
             assert_never(command)
 
@@ -187,9 +195,9 @@ def _kill_switch(state: VaultState, at: int, operator: Operator, command: KillSw
     match command:
         case sealing_off.Seal():
             return sealing_off.seal(state.sealed, at, operator.name, command).map(
-                lambda sealed: Transition(attrs.evolve(state, sealed=sealed, leases=leasing.Leases()))
+                lambda sealed: _overseen(attrs.evolve(state, leases=leasing.Leases()), sealed=sealed)
             )
         case sealing_off.Unseal():
-            return sealing_off.unseal(state.sealed).map(lambda _: Transition(attrs.evolve(state, sealed=None)))
+            return sealing_off.unseal(state.sealed).map(lambda _: _overseen(state, sealed=None))
         case _:
             assert_never(command)

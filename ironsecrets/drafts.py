@@ -230,7 +230,7 @@ def _granting(draft: NewGrant | NewBreakGlass, at: int, draw: bytes) -> IssueGra
 
 
 def _approval(state: VaultState, at: int, draft: NewApproval, draw: bytes) -> ApproveRequest:
-    request = state.access_requests.by_id.get(draft.access_request)
+    request = state.oversight.access_requests.by_id.get(draft.access_request)
     proposed = request.conditions if request is not None and draft.terms is None else None
     return ApproveRequest(
         access_request=draft.access_request,

@@ -123,8 +123,8 @@ def _about_request(
     before: VaultState, entry: AuditEntry, after: VaultState, command: RequestAccess | ApproveRequest | DeclineRequest
 ) -> Event:
     key = command.access_request
-    still = after.access_requests.by_id.get(key)
-    request = still or before.access_requests.by_id[key]
+    still = after.oversight.access_requests.by_id.get(key)
+    request = still or before.oversight.access_requests.by_id[key]
     about = attrs.evolve(
         Event(kind="request", at=entry.at),
         access_request=key,

@@ -5,7 +5,7 @@ secret is there: all looked up at each use, so a revocation need not visit lease
 command: it follows from the time that a command or a use carries.
 """
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import attrs
 from immutables import Map
@@ -13,7 +13,7 @@ from returns.result import Failure, Result, Success
 
 from ironsecrets import grants as granting
 from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admit
-from ironsecrets.effects import Effect, Reveal
+from ironsecrets.effects import Reveal
 from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
 from ironsecrets.identifiers import (
     LATEST_TIME,
@@ -29,7 +29,7 @@ from ironsecrets.identifiers import (
     SecretNameField,
     Span,
 )
-from ironsecrets.kill_switch import VAULT_SEALED
+from ironsecrets.kill_switch import VAULT_SEALED, Sealed
 from ironsecrets.principals import Agent
 from ironsecrets.rates import conforms, counted
 from ironsecrets.refusals import Refusal
@@ -151,21 +151,36 @@ class RevokeLease:
     type: Literal["revoke-lease"] = "revoke-lease"
 
 
-@attrs.frozen(kw_only=True)
-class Access:
+class Access(Protocol):
     """The parts of the state that a lease depends on."""
 
-    secrets: Secrets
+    @property
+    def secrets(self) -> Secrets: ...
+
+    @property
+    def agents(self) -> Agents: ...
+
+    @property
+    def grants(self) -> Grants: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def sealed(self) -> Sealed | None: ...
+
+
+@attrs.frozen
+class Opened:
+    """What opening a lease changes, and what it reveals."""
+
     agents: Agents
     grants: Grants
     leases: Leases
-    sealed: bool = False
+    reveal: Reveal
 
 
-Opened = Result[tuple[Access, tuple[Effect, ...]], Refusal]
-
-
-def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Opened:
+def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Result[Opened, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, :func:`ironsecrets.grants.decide` and of reading a
     secret, ``agent-rate-limited`` and ``lease-taken``. Whether the secret exists is looked at only under a grant
     that covers its name.
@@ -173,42 +188,50 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Ope
     if command.lease in access.leases.by_id:
         return Failure(LEASE_TAKEN)
 
-    def permitted(record: AgentRecord) -> Opened:
+    def permitted(record: AgentRecord) -> Result[Opened, Refusal]:
         decided = granting.decide(
             access.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=command.ttl
         )
         return decided.bind(lambda grant: within_rate(record, grant))
 
-    def within_rate(record: AgentRecord, grant: granting.Grant) -> Opened:
+    def within_rate(record: AgentRecord, grant: granting.Grant) -> Result[Opened, Refusal]:
         if not conforms(record.rate, record.tat, at):
             return Failure(AGENT_RATE_LIMITED)
         found = access.secrets.live(command.environment, command.name)
         return found.bind(lambda secret: opened(record, grant, secret))
 
-    def opened(record: AgentRecord, grant: granting.Grant, secret: Secret) -> Opened:
-        until = at + (grant.conditions.default_ttl if command.ttl is None else command.ttl)
-        lease = Lease(
-            agent=agent.id,
-            environment=command.environment,
-            expires_at=grant.conditions.bounded(min(until, LATEST_TIME)),
-            grant=grant.id,
-            id=command.lease,
-            label=command.label,
-            name=command.name,
-            opened_at=at,
-            secret=secret.id,
-        )
-        grants = granting.use(access.grants, grant, at)
-        agents = access.agents
-        if record.rate is not None:
-            agents = agents.keep(attrs.evolve(record, tat=counted(record.rate, record.tat, at)))
-        leases = access.leases.pruned(agent.id, at, grants).keep(lease)
-        after = attrs.evolve(access, agents=agents, grants=grants, leases=leases)
+    def opened(record: AgentRecord, grant: granting.Grant, secret: Secret) -> Result[Opened, Refusal]:
         return answering(secret, command.label, at).map(
-            lambda version: (after, (Reveal(secret.id, version.number, version.digest),))
+            lambda version: Opened(
+                _counted(access.agents, record, at),
+                granting.use(access.grants, grant, at),
+                access.leases.pruned(agent.id, at, access.grants).keep(_lease(at, agent, command, grant, secret)),
+                Reveal(secret.id, version.number, version.digest),
+            )
         )
 
     return admit(access.agents, at, agent).bind(permitted)
+
+
+def _counted(agents: Agents, record: AgentRecord, at: int) -> Agents:
+    if record.rate is None:
+        return agents
+    return agents.keep(attrs.evolve(record, tat=counted(record.rate, record.tat, at)))
+
+
+def _lease(at: int, agent: Agent, command: OpenLease, grant: granting.Grant, secret: Secret) -> Lease:
+    until = at + (grant.conditions.default_ttl if command.ttl is None else command.ttl)
+    return Lease(
+        agent=agent.id,
+        environment=command.environment,
+        expires_at=grant.conditions.bounded(min(until, LATEST_TIME)),
+        grant=grant.id,
+        id=command.lease,
+        label=command.label,
+        name=command.name,
+        opened_at=at,
+        secret=secret.id,
+    )
 
 
 def live(
@@ -220,7 +243,7 @@ def live(
     :func:`ironsecrets.agents.admit`, ``unknown-lease``, ``lease-expired``, ``lease-revoked``, those of
     :func:`ironsecrets.grants.present`, ``no-secret``, ``secret-deleted``.
     """
-    if access.sealed:
+    if access.sealed is not None:
         return Failure(VAULT_SEALED)
     match admit(access.agents, at, agent):
         case Failure(refusal):

@@ -37,7 +37,7 @@ from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
 from ironsecrets.secrets import Secret, Secrets
 from ironsecrets.slots import SlotRecord, Slots
-from ironsecrets.state import VaultState
+from ironsecrets.state import Oversight, VaultState
 from ironsecrets.suspension import SuspensionPolicy
 
 SNAPSHOT_LIMIT = 2**31
@@ -89,7 +89,7 @@ def encode_snapshot(state: VaultState) -> bytes:
     """Canonical bytes: two equal states have the same."""
     return canonical_bytes(
         _Snapshot(
-            access_requests=_sorted(state.access_requests.by_id.values(), "id"),
+            access_requests=_sorted(state.oversight.access_requests.by_id.values(), "id"),
             agents=_sorted(state.agents.by_id.values(), "id"),
             epoch_age=state.epoch_age,
             epochs=state.epochs,
@@ -100,14 +100,14 @@ def encode_snapshot(state: VaultState) -> bytes:
             leases=_sorted(state.leases.by_id.values(), "id"),
             prune_grants=_thresholds(state.grants.by_agent),
             prune_leases=_thresholds(state.leases.by_agent),
-            request_policy=state.request_policy,
+            request_policy=state.oversight.request_policy,
             rewrapped=tuple(sorted(state.rewrapped)),
             sealed=state.sealed,
             secrets=_sorted(state.secrets.by_id.values(), "id"),
             size=state.log.size,
             slots=state.slots.all,
             root_generation=state.slots.generation,
-            suspension=state.suspension,
+            suspension=state.oversight.suspension,
             vault=state.vault,
         )
     )
@@ -148,10 +148,12 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
                 Map((lease.id, lease) for lease in snapshot.leases),
                 _held(((lease.agent, lease.id) for lease in snapshot.leases), snapshot.prune_leases),
             ),
-            access_requests=_access_requests(snapshot.access_requests),
-            request_policy=snapshot.request_policy,
-            suspension=snapshot.suspension,
-            sealed=snapshot.sealed,
+            oversight=Oversight(
+                access_requests=_access_requests(snapshot.access_requests),
+                request_policy=snapshot.request_policy,
+                suspension=snapshot.suspension,
+                sealed=snapshot.sealed,
+            ),
             log=frontier,
             last_at=snapshot.last_at,
         )

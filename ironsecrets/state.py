@@ -11,12 +11,22 @@ from ironsecrets.epochs import DEFAULT_AGE, Epochs, Rewrapped
 from ironsecrets.grants import Grants
 from ironsecrets.identifiers import Digest, VaultId
 from ironsecrets.kill_switch import Sealed
-from ironsecrets.leases import Access, Leases
+from ironsecrets.leases import Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Refusal
 from ironsecrets.secrets import Secrets
 from ironsecrets.slots import Slots
 from ironsecrets.suspension import DEFAULT_POLICY, SuspensionPolicy
+
+
+@attrs.frozen(kw_only=True)
+class Oversight:
+    """What operators hold over agents: requests and how they are settled, automatic suspension, the kill switch."""
+
+    access_requests: AccessRequests = AccessRequests()
+    request_policy: RequestPolicy = DEFAULT_REQUEST_POLICY
+    suspension: SuspensionPolicy | None = DEFAULT_POLICY
+    sealed: Sealed | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -36,22 +46,14 @@ class VaultState:
     agents: Agents = Agents()
     grants: Grants = Grants()
     leases: Leases = Leases()
-    access_requests: AccessRequests = AccessRequests()
-    request_policy: RequestPolicy = DEFAULT_REQUEST_POLICY
-    suspension: SuspensionPolicy | None = DEFAULT_POLICY
-    sealed: Sealed | None = None
+    oversight: Oversight = Oversight()
     log: Frontier = Frontier()
     last_at: int = 0
 
-    def access(self) -> Access:
-        """The parts that leases depend on."""
-        return Access(
-            secrets=self.secrets,
-            agents=self.agents,
-            grants=self.grants,
-            leases=self.leases,
-            sealed=self.sealed is not None,
-        )
+    @property
+    def sealed(self) -> Sealed | None:
+        """Since when, by whom and why every agent is refused; None while they are not."""
+        return self.oversight.sealed
 
     def epoch(self) -> int:
         """The number of the current epoch; 0 before the vault is created."""

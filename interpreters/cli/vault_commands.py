@@ -64,7 +64,7 @@ def status(session: Session, as_json: bool) -> None:
             "grants": sum(grant.live(state.last_at) for grant in state.grants.by_id.values()),
             "sealed_at": None if state.sealed is None else stamp(state.sealed.at),
             "break_glass": [grant.id for grant in broken],
-            "open_requests": sum(one.open(now) for one in state.access_requests.by_id.values()),
+            "open_requests": sum(one.open(now) for one in state.oversight.access_requests.by_id.values()),
             "root_generation": state.slots.generation,
             "key_rotation_due": due(state.epochs, state.epoch_age, now),
             "epochs": [
