@@ -14,10 +14,12 @@ from interpreters.outcome import Outcome
 from interpreters.supply import AsyncKeyProvider, KeyProvider, Supply
 from interpreters.viewer_handle import Handle
 from ironsecrets.access_requests import RequestAccess
+from ironsecrets.agents import admit
 from ironsecrets.delivery import Delivery, parse_recipient
 from ironsecrets.drafts import NewAccessRequest, NewLease
-from ironsecrets.errors import VaultError
+from ironsecrets.errors import Refused, VaultError
 from ironsecrets.identifiers import AccessRequestId, Digest
+from ironsecrets.kill_switch import VAULT_SEALED
 from ironsecrets.leases import OpenLease, Release
 from ironsecrets.metadata import parse_reason
 from ironsecrets.principals import Agent
@@ -44,6 +46,19 @@ class AgentHandle(Handle):
     def agent(self) -> Agent:
         """Who it is, with what its token says of it."""
         return self._agent
+
+    def admit(self) -> None:
+        """Raise :class:`ironsecrets.Refused` unless this agent may ask at all now: its token is the valid one and has
+        not expired, and neither it nor the vault is closed to it. Makes no entry; each use decides it again.
+        """
+        engine = self._engine
+        engine.check_usable()
+        with engine.lock:
+            engine.catch_up()
+            state, now = engine.state, engine.now()
+        if state.sealed is not None:
+            raise Refused(VAULT_SEALED, self._agent.id)
+        accepted(admit(state.agents, now, self._agent), self._agent.id)
 
     def lease(
         self, name: str, *, environment: str, ttl: timedelta | None = None, label: Label = "current"

@@ -3,18 +3,23 @@
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interpreters.agent_handle import AgentHandle
 from interpreters.lease_handle import LeaseHandle
 from interpreters.locked_memory import Protection
 from interpreters.operator_handle import OperatorHandle
 from interpreters.rotation_handle import RotationHandle
+from interpreters.supply import AsyncKeyProvider
 from interpreters.threaded import Calls, Facade, threaded
 from interpreters.viewer_handle import ViewerHandle
 from ironsecrets.identifiers import Environment, LeaseId, SecretName
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.secrets import Label
+
+if TYPE_CHECKING:
+    from interpreters.httpx_auth import LeasedAuth
+    from interpreters.web import LeaseFor
 
 
 class AsyncViewerHandle(Facade[ViewerHandle]):
@@ -201,17 +206,18 @@ class AsyncAgentHandle(Facade[AgentHandle]):
     lease_sealed = threaded(AgentHandle.lease_sealed)
     request_access = threaded(AgentHandle.request_access)
 
-    @property
-    def httpx_auth(self) -> Any:
-        """As of :class:`ironsecrets.AgentHandle`: what it gives looks at the store in a thread, for async clients."""
-        return self._wrapped.httpx_auth
+    admit = threaded(AgentHandle.admit)
 
-    @property
-    def key_provider(self) -> Any:
-        """As of :class:`ironsecrets.AgentHandle`; ``asynchronous=True`` for SDKs that await it."""
-        return self._wrapped.key_provider
+    def httpx_auth(
+        self, name: str, *, environment: str, header: str = "Authorization", scheme: str = "Bearer"
+    ) -> "LeasedAuth":
+        """As of :class:`ironsecrets.AgentHandle`: in an async client it looks at the store in a thread."""
+        return self._wrapped.httpx_auth(name, environment=environment, header=header, scheme=scheme)
 
-    @property
-    def web_lease(self) -> Any:
+    def key_provider(self, name: str, *, environment: str) -> AsyncKeyProvider:
+        """A callable to await that gives the current value, for SDKs that take one."""
+        return self._wrapped.key_provider(name, environment=environment, asynchronous=True)
+
+    def web_lease(self, name: str, *, environment: str) -> "LeaseFor":
         """As of :class:`ironsecrets.AgentHandle`: FastAPI runs it in a thread."""
-        return self._wrapped.web_lease
+        return self._wrapped.web_lease(name, environment=environment)

@@ -5,7 +5,7 @@ docs/decisions/0013). The vault underneath is the same, with the same laws.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ParamSpec
@@ -13,7 +13,8 @@ from typing import Any, ParamSpec
 from interpreters.async_handles import AsyncAgentHandle, AsyncOperatorHandle, AsyncViewerHandle
 from interpreters.doors import create_vault, open_vault
 from interpreters.ic_tokens import Authoriser
-from interpreters.scheduler import Scheduler
+from interpreters.rotators import Rotator
+from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.subscriptions import Subscription
 from interpreters.threaded import Calls, Facade, threaded
 from interpreters.vault import Vault
@@ -101,9 +102,28 @@ class AsyncVault(Facade[Vault]):
         made = await self._calls.run(lambda: self._wrapped.subscribe(told, interval=interval))
         return AsyncSubscription(made, self._calls)
 
-    def scheduler(self, name: str = "scheduler", **options: Any) -> AsyncScheduler:
+    def scheduler(
+        self,
+        name: str = "scheduler",
+        *,
+        rotators: Mapping[str, Rotator] | None = None,
+        most: int = MOST,
+        interval: timedelta = INTERVAL,
+        accept_clock: bool = False,
+        keys: bool = True,
+        heard: Callable[[Pass], object] | None = None,
+    ) -> AsyncScheduler:
         """As of :class:`ironsecrets.Vault`: a thread of its own rotates, while it is used in an ``async with``."""
-        return AsyncScheduler(self._wrapped.scheduler(name, **options), self._calls)
+        made = self._wrapped.scheduler(
+            name,
+            rotators=rotators,
+            most=most,
+            interval=interval,
+            accept_clock=accept_clock,
+            keys=keys,
+            heard=heard,
+        )
+        return AsyncScheduler(made, self._calls)
 
     @property
     async def state(self) -> VaultState:

@@ -13,10 +13,12 @@ from interpreters.lease_handle import LeaseHandle
 from ironsecrets.errors import Refused, StoreUnavailable, VaultBusy
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+CLOSED = frozenset({"agent-suspended", "vault-sealed"})
 
 
 class CallingAgent:
-    """The agent whose token stands in ``Authorization: Bearer ...``; else 401."""
+    """The agent whose token stands in ``Authorization: Bearer ...``; else 401. A suspended one, or any agent while the
+    vault is sealed, is 403."""
 
     def __init__(self, authenticate: Callable[[str], AgentHandle]) -> None:
         self._authenticate = authenticate
@@ -26,9 +28,16 @@ class CallingAgent:
         if scheme.lower() != "bearer" or not token:
             raise HTTPException(401, "no bearer token", CHALLENGE)
         try:
-            return self._authenticate(token.strip())
+            agent = self._authenticate(token.strip())
+            # An authentic token may have been replaced, or have expired: who calls with it is nobody.
+            agent.admit()
         except Refused as refused:
+            if refused.refusal.code in CLOSED:
+                raise HTTPException(403, refused.refusal.code) from None
             raise HTTPException(401, refused.refusal.code, CHALLENGE) from None
+        except (VaultBusy, StoreUnavailable):
+            raise HTTPException(503, "the vault is busy") from None
+        return agent
 
 
 class LeaseFor:

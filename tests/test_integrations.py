@@ -135,6 +135,16 @@ def test_fastapi(vault: ironsecrets.Vault) -> None:
         for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": f"Basic {token}"}):
             answer = client.get("/who", headers=headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        who_says = {"Authorization": f"Bearer {token}"}
+        operator.suspend("agent_one")
+        assert client.get("/who", headers=who_says).status_code == 403
+        operator.resume("agent_one")
+        operator.seal()
+        assert client.get("/who", headers=who_says).json() == {"detail": "vault-sealed"}
+        operator.unseal()
+        assert client.get("/who", headers=who_says).status_code == 200
+        operator.enroll("agent_one", replace=True)
+        assert client.get("/who", headers=who_says).status_code == 401
         assert client.get("/key").json() == 8
         assert not operator.leases(), "released when the request is answered"
         answer = client.get("/other")
@@ -156,3 +166,6 @@ def test_starlette_with_ic_tokens(vault: ironsecrets.Vault) -> None:
         assert client.get("/", headers={"Authorization": f"Bearer {token}"}).text == "8"
         refused = client.get("/", headers={"Authorization": f"Bearer {token[:-2]}AA"})
         assert (refused.status_code, refused.text) == (401, "ic-token-signature")
+        operator.enroll_ic("agent_researcher", tokens, budget="budget_others", replace=True)
+        replaced = client.get("/", headers={"Authorization": f"Bearer {token}"})
+        assert (replaced.status_code, replaced.text) == (401, "token-revoked"), "authentic, and no longer valid"
