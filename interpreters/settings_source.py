@@ -4,10 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
 
 from interpreters.from_vault import FromVault
 from interpreters.lease_handle import LeaseHandle
+from ironsecrets.sensitive import REDACTED
+
+
+class Hidden(str):
+    """A text whose ``repr`` is redacted: a validation error of pydantic shows that of all it was given."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return REDACTED
 
 
 class VaultSettingsSource(PydanticBaseSettingsSource):
@@ -26,14 +36,18 @@ class VaultSettingsSource(PydanticBaseSettingsSource):
         if not marks:
             return None, field_name, False
         with self._lease(marks[0].name) as lease:
-            return lease.text(), field.alias or field_name, False
+            return Hidden(lease.text()), field.alias or field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, field in self.settings_cls.model_fields.items():
             value, key, is_complex = self.get_field_value(field, name)
             if value is not None:
-                found[key] = self.prepare_field_value(name, field, value, is_complex)
+                try:
+                    found[key] = self.prepare_field_value(name, field, value, is_complex)
+                except ValueError:
+                    # The decoder's exception would carry the value.
+                    raise SettingsError(f"the secret for field {name!r} is not the JSON that its type needs") from None
         return found
 
     def __repr__(self) -> str:

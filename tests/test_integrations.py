@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,6 +107,31 @@ def test_settings_take_marked_fields_from_the_vault(vault: ironsecrets.Vault, mo
         Settings()  # pyright: ignore
     refused = [raw for raw in vault.entries() if decode_entry(raw).unwrap().verdict == "no-grant"]
     assert len(refused) == 1, "an unmarked field asks for nothing"
+
+
+def test_no_validation_error_shows_a_value(vault: ironsecrets.Vault) -> None:
+    agent = vault.acting_for("agent_one")
+
+    class Broken(BaseSettings):
+        key: Annotated[str, ironsecrets.FromVault("openai/api-key")]
+        number: Annotated[int, ironsecrets.FromVault("service/user")]
+        missing: str
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (agent.settings_source(settings_cls, environment=ENV),)
+
+    class Listed(Broken):
+        listed: Annotated[list[str], ironsecrets.FromVault("alone")]
+
+    for settings, match in ((Broken, r"(?s)number.*missing"), (Listed, "field 'listed'")):
+        with pytest.raises(ValueError, match=match) as caught:
+            settings()  # pyright: ignore
+        told = "".join(traceback.TracebackException.from_exception(caught.value).format())
+        for value in ("sk-value", "'pass'", "p2"):
+            assert value not in told
 
 
 def test_fastapi(vault: ironsecrets.Vault) -> None:
