@@ -1,7 +1,7 @@
 """Laws of rates and hours: never more than was allowed, never refused without need, by Python's own zone data."""
 
 import zoneinfo
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +26,6 @@ rates = st.builds(
     per=st.sampled_from([1, 7, 1_000_000, 60_000_000, 86_400_000_000]),
 )
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
-LATER = 2_200_000_000
 
 
 @given(rates, st.lists(st.integers(0, 90_000_000), min_size=1, max_size=60))
@@ -86,11 +85,37 @@ def written_windows(draw: st.DrawFn, zone: st.SearchStrategy[str]) -> str:
     return f"{days} {clock[0]}-{clock[1]} {draw(zone)}"
 
 
-@given(written_windows(st.sampled_from(ZONES)), st.integers(EPOCH, LATER * SECOND))
-def test_a_window_is_open_when_the_clock_on_the_wall_says_so(text: str, at: int) -> None:
+@given(
+    written_windows(st.sampled_from(ZONES)), st.integers(0, 3000), st.integers(0, 6), st.integers(0, SECOND), st.data()
+)
+def test_a_window_is_open_when_the_clock_on_the_wall_says_so(
+    text: str, weeks: int, weekday: int, micro: int, data: st.DataObject
+) -> None:
+    """On each day of the week, and most often just where it opens or closes."""
     window = load_window(text, EPOCH).unwrap()
+    edges = [window.opens, window.opens - 1, window.closes, window.closes - 1]
+    minute = data.draw(st.sampled_from(edges) | st.integers(0, 1439))
+    wall = datetime(2025, 7, 7) + timedelta(weeks=weeks, days=weekday, minutes=minute)  # noqa: DTZ001
+    local = wall.replace(tzinfo=zoneinfo.ZoneInfo(window.zone.name))
+    at = int(local.timestamp()) * SECOND + data.draw(st.sampled_from([0, -1, micro]))
     assert window.is_open(at) == inside(text, at)
     assert isinstance(check_window(window), Success)
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_open"),
+    [
+        ("2025-07-11T21:59:59.999999", False),
+        ("2025-07-11T22:00:00", True),
+        ("2025-07-12T05:59:59.999999", True),
+        ("2025-07-12T06:00:00", False),
+        ("2025-07-12T22:00:00", False),
+        ("2025-07-11T05:59:00", False),
+    ],
+)
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens(moment: str, is_open: bool) -> None:
+    at = int(datetime.fromisoformat(moment + "+00:00").timestamp() * SECOND)
+    assert load_window("Fri 22:00-06:00 UTC", EPOCH).unwrap().is_open(at) is is_open
 
 
 @given(written_windows(st.just("UTC")))

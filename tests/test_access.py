@@ -127,7 +127,7 @@ def test_break_glass_is_short_and_loud(hosted: Hosted, caplog: pytest.LogCapture
     with hosted.vault.subscribe(heard.append, interval=timedelta(milliseconds=10)) as subscription:
         with pytest.raises(ironsecrets.Refused, match="within an hour"):
             hosted.operator.break_glass(
-                "agent_one", "**", environment=ENV, reason="fire", expires_in=timedelta(hours=2)
+                "agent_one", "**", environment=ENV, reason="fire", expires_in=timedelta(hours=1, microseconds=1)
             )
         grant = hosted.operator.break_glass("agent_one", "openai/key", environment=ENV, reason="fire")
         subscription.poll()
@@ -140,6 +140,7 @@ def test_break_glass_is_short_and_loud(hosted: Hosted, caplog: pytest.LogCapture
     with caplog.at_level("INFO", "ironsecrets.audit"):
         sink.deliver(0, list(hosted.vault.entries()))
     assert [record.levelname for record in caplog.records if record.message == "break-glass applied"] == ["CRITICAL"]
+    hosted.operator.break_glass("agent_two", "x", environment=ENV, reason="fire", expires_in=timedelta(hours=1))
 
 
 def test_requests_are_told_approved_and_granted(hosted: Hosted) -> None:
