@@ -65,7 +65,7 @@ def after_refusal(state: VaultState, at: int, principal: Principal, refusal: Ref
         return state
     match agency.admit(state.agents, at, principal):
         case Success(record):
-            counted = suspension.struck(state.oversight.suspension, record, at, refusal.code)
+            counted = suspension.struck(state.oversight.suspension, record, at)
         case _:
             return state
     if counted is record:

@@ -52,9 +52,9 @@ class SetSuspensionPolicy:
     type: Literal["set-suspension-policy"] = "set-suspension-policy"
 
 
-def struck(policy: SuspensionPolicy | None, record: AgentRecord, at: int, code: str) -> AgentRecord:
-    """An admitted agent after it was refused with ``code``: as it was, with one refusal more, or suspended."""
-    if policy is None or code not in COUNTED:
+def struck(policy: SuspensionPolicy | None, record: AgentRecord, at: int) -> AgentRecord:
+    """An admitted agent after a refusal that counts: as it was, with one refusal more, or suspended."""
+    if policy is None:
         return record
     if conforms(policy.rate(), record.strikes, at):
         return attrs.evolve(record, strikes=counted(policy.rate(), record.strikes, at))

@@ -190,6 +190,16 @@ def test_requests_expire_and_are_declined(hosted: Hosted) -> None:
     assert many.value.refusal.code == "too-many-requests"
 
 
+def test_removing_an_agent_takes_its_requests_along(hosted: Hosted) -> None:
+    key = _known(hosted)
+    hosted.operator.remove("agent_one")
+    assert not hosted.operator.requests()
+    with pytest.raises(ironsecrets.Refused) as gone:
+        hosted.operator.approve(key)
+    assert gone.value.refusal.code == "unknown-request"
+    assert not hosted.operator.grants()
+
+
 def test_the_kill_switch_holds_in_every_process(path: Path, opened: Opener) -> None:
     hosted = Hosted(opened)
     hosted.operator.grant("agent_one", "**", environment=ENV, expires_in=timedelta(days=999))

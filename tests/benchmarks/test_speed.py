@@ -223,6 +223,12 @@ def test_import_of_the_package(benchmark: Any) -> None:
     benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", "import ironsecrets"], check=True), rounds=10)
 
 
+def test_import_and_the_first_door(benchmark: Any) -> None:
+    """Names are resolved when they are used: the first door loads what a vault needs."""
+    program = "import ironsecrets; ironsecrets.open_vault"
+    benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", program], check=True), rounds=10)
+
+
 SECRETS = int(os.environ.get("IRONSECRETS_BENCHMARK_SECRETS", "10000"))
 
 
