@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM")
+OWN = (b"IRONSECRETS_", b"_IRONSECRETS_")
+KEYS = frozenset({b"IRON_SECRETS_MASTER_KEY", b"IC_TOKEN_SECRET", b"IP_TOKEN_KEY"})
 FROM_TERMINAL = frozenset({"SIGINT", "SIGQUIT", "SIGWINCH"})
 
 
 def child_environment(base: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """``base`` without the vault's own variables."""
-    own = (b"IRONSECRETS_", b"_IRONSECRETS_")
-    return {k: v for k, v in base.items() if not k.startswith(own) and k != b"IRON_SECRETS_MASTER_KEY"}
+    """``base`` without the vault's own variables, and without the keys with which a child could make tokens."""
+    return {k: v for k, v in base.items() if not k.startswith(OWN) and k not in KEYS}
 
 
 class Forward:

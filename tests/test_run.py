@@ -29,13 +29,15 @@ def granted(made: Command) -> Command:
 
 def test_the_child_gets_what_was_granted_and_nothing_of_ours(granted: Command) -> None:
     granted.env |= {"IRONSECRETS_PASSPHRASE": "x", "IRONSECRETS_ENV": "development", "KEPT": "yes"}
+    granted.env |= {"IC_TOKEN_SECRET": "0123456789abcdef" * 4, "IP_TOKEN_KEY": "0123456789abcdef" * 4}
     del granted.env["IRONSECRETS_PASSPHRASE"]
     done = granted.ok(*RUN, sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))")
     seen = json.loads(done.text)
     assert seen["OPENAI_API_KEY"] == KEY
     assert seen["DATABASE_URL"] == "postgres://x"
     assert seen["KEPT"] == "yes"
-    assert not [name for name in seen if name.startswith("IRONSECRETS") or name == "IRON_SECRETS_MASTER_KEY"]
+    keys = {"IRON_SECRETS_MASTER_KEY", "IC_TOKEN_SECRET", "IP_TOKEN_KEY"}
+    assert not [name for name in seen if name.startswith("IRONSECRETS") or name in keys]
     assert "not granted" not in seen.values()
     assert json.loads(granted.ok("leases", "--json").text) == [], "released when the command ended"
     types = [json.loads(line)["command"]["type"] for line in granted.ok("audit", "log", "--json").text.splitlines()]
