@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from interpreters.supply import Supply
+from interpreters.supply import UNAUTHORIZED, Supply
 from ironsecrets.errors import VaultError
-
-UNAUTHORIZED = 401
 
 
 class LeasedHeader:

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from interpreters.supply import Supply
-
-UNAUTHORIZED = 401
+from interpreters.supply import UNAUTHORIZED, Supply
 
 
 class LeasedRequestsAuth(AuthBase):

@@ -5,12 +5,13 @@ Nothing is kept beside the lease. A rotated value is what the next use gets; a r
 
 import threading
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from interpreters.lease_handle import LeaseHandle
 from ironsecrets.errors import Refused
 
 _T = TypeVar("_T")
+UNAUTHORIZED = 401
 ENDED = frozenset({"lease-expired", "lease-revoked", "unknown-lease"})
 """The refusals after which another lease is asked for."""
 
@@ -78,10 +79,3 @@ class AsyncKeyProvider:
 
     def __repr__(self) -> str:
         return "<AsyncKeyProvider>"
-
-
-class Response(Protocol):
-    """What the authentication of both clients looks at."""
-
-    @property
-    def status_code(self) -> int: ...
