@@ -1,7 +1,6 @@
-"""The shell: catches up, completes, decides, commits, and only then lets anything out.
+"""The shell: one unlocked vault on one store, kept up with what others append to it.
 
-One engine holds one unlocked vault on one store. Deciding is pure, so a conflict with another process is
-settled by catching up and deciding again. A commit whose fate is unknown is settled by looking for its request.
+How a command becomes a durable entry, :mod:`interpreters.committing` says.
 """
 
 import os
@@ -11,64 +10,33 @@ from collections.abc import Iterator
 import attrs
 from returns.result import Failure, Result, Success
 
+from interpreters.committing import Asked, Line, ask, prepared, serve
 from interpreters.custody import Custody, opened
 from interpreters.locked_memory import allocate, guarded
-from interpreters.outcome import Ask, Outcome, Prepare, Prepared
+from interpreters.outcome import Ask, Outcome, Prepare
 from interpreters.sinks import Sinks
-from interpreters.store import Batch, Store, StoredEntry
+from interpreters.store import Batch, Store
 from interpreters.unsealed import caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
 from ironsecrets.at_rest import (
     decode_head,
-    encode_head,
     request_tag,
-    seal_entry,
     seal_snapshot,
 )
-from ironsecrets.audit import AuditEntry, Decision, decide, decode_entry
+from ironsecrets.audit import AuditEntry, decode_entry
 from ironsecrets.catalogue import REFUSALS
-from ironsecrets.drafts import DRAW_BYTES, Draft, complete
-from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
-from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
 from ironsecrets.header import Header, decode_header, header_digest
 from ironsecrets.identifiers import Digest, LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
-from ironsecrets.rotation import CreatePending
 from ironsecrets.sealing import SALT_BYTES, open_value
-from ironsecrets.secrets import Put, answering, readable
+from ironsecrets.secrets import answering, readable
 from ironsecrets.sensitive import Sensitive
-from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.snapshot import due
 from ironsecrets.state import VaultState
-from ironsecrets.vault import Request
-
-ATTEMPTS = 1000
-NARROWING = frozenset(
-    {
-        "revoke",
-        "revoke-agent",
-        "revoke-all",
-        "revoke-lease",
-        "release",
-        "suspend",
-        "remove",
-        "destroy",
-        "erase",
-        "delete",
-        "seal",
-        "decline-request",
-        "rotation-abort",
-        "rotation-aborted",
-        "rotation-fail",
-    }
-)
-NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
-_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
-MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
 
 
 @attrs.define(eq=False)
@@ -85,8 +53,10 @@ class Engine:
     sinks: Sinks
     lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
     custody: Custody = attrs.field(factory=Custody, repr=False)
+    line: Line = attrs.field(factory=Line, repr=False)
     _pid: int = attrs.field(factory=os.getpid)
     _stamp: int | None = None
+    _head: bytes = b""
     _latest: int = 0
     _closed: bool = False
 
@@ -107,98 +77,62 @@ class Engine:
         stamp = self.store.stamp()
         if stamp == self._stamp:
             return
-        head = found(decode_head(self.keys, self.header.vault, self.store.head()))
+        raw = self.store.head()
+        if raw == self._head:
+            self._stamp = stamp
+            return
+        head = found(decode_head(self.keys, self.header.vault, raw))
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
         before = self.state.header
         self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
         self._follow_header(before)
-        self._stamp = stamp
+        self._stamp, self._head = stamp, raw
 
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The plain bytes of entries, as they were written and hashed."""
         return plain_entries(self.store, self.keys, self.header.vault, start, stop)
 
-    def execute(self, principal: Principal, ask: Ask, request: RequestId | None = None) -> Result[Outcome, Refusal]:
-        """Decide and record one command, perform its effects, and hand over what it discloses."""
-        return self.perform(principal, lambda state, at: self._prepared(at, ask), request)
+    def execute(self, principal: Principal, given: Ask, request: RequestId | None = None) -> Result[Outcome, Refusal]:
+        """Decide and record one command, perform its effects, and hand over what it discloses.
+
+        Shares its commit with the commands of other threads that wait.
+        """
+        self.check_usable()
+        return ask(self, self._asked(principal, lambda state, at: prepared(self, state, at, given), request))
 
     def perform(
         self, principal: Principal, prepare: Prepare, request: RequestId | None = None
     ) -> Result[Outcome, Refusal]:
-        """Decide and record what ``prepare`` makes of the state, and make it again after each conflict."""
-        self.check_usable()
-        with self.lock:
-            self.check_usable()
-            self.catch_up()
-            if request is not None:
-                repeated = self._repeated(request)
-                if repeated is not None:
-                    return repeated
-            request_id = request or RequestId("rq_" + self.entropy.draw(16).hex())
-            for _ in range(ATTEMPTS):
-                result = self._attempt(principal, prepare, request_id)
-                if result is not None:
-                    self._after()
-                    return result
-                self._after_conflict()
-            raise VaultBusy("others kept writing to the vault; try again")
+        """Decide and record what ``prepare`` makes of the state, and make it again after each conflict.
 
-    def _after_conflict(self) -> None:
+        In a commit of its own: it may look at the store and at the header, which do not know of what is decided and
+        not yet committed.
+        """
+        self.check_usable()
+        asked = self._asked(principal, prepare, request)
+        with self.lock:
+            serve(self, [asked])
+        return asked.result()
+
+    def _asked(self, principal: Principal, prepare: Prepare, request: RequestId | None) -> Asked:
+        fresh = request or RequestId("rq_" + self.entropy.draw(16).hex())
+        return Asked(principal, prepare, fresh, request is not None)
+
+    def after_conflict(self) -> None:
+        """Catch up with what another process has committed first."""
         size = self.state.log.size
         self._stamp = None
         self.catch_up()
         if self.state.log.size == size:
             raise IntegrityError("the store holds an entry beyond the head of the log")
 
-    def _attempt(
-        self, principal: Principal, prepare: Prepare, request_id: RequestId
-    ) -> Result[Outcome, Refusal] | None:
-        at = self.now()
-        match prepare(self.state, at):
-            case Success(prepared):
-                pass
-            case Failure(refusal):
-                return Failure(refusal)
-            case _:
-                raise AssertionError
-        request = Request(at=at, command=prepared.command, id=request_id, principal=principal)
-        match self._decided(request):
-            case None:
-                return Failure(MALFORMED)
-            case decision:
-                pass
-        if not self._commit(request, decision, prepared):
-            return None
-        if decision.refusal is not None:
-            return Failure(decision.refusal)
-        if prepared.header is not None:
-            self._adopt(prepared.header.header)
-        return self._outcome(request, decision, prepared)
+    def advance(self, state: VaultState, head: bytes) -> None:
+        """Stand where a commit of our own has led: at ``state``, whose head the store holds as ``head``."""
+        self.state, self._head = state, head
 
-    def _decided(self, request: Request) -> Decision | None:
-        # What we write must be what an auditor can read: a caller's ill-typed field is found here.
-        try:
-            decision = decide(self.state, request)
-        except (TypeError, AttributeError, ValueError):
-            return None
-        match decode_entry(decision.entry):
-            case Success(entry) if entry.command == request.command:
-                return decision
-            case _:
-                return None
-
-    def _prepared(self, at: int, ask: Ask) -> Result[Prepared, Refusal]:
-        if isinstance(ask, Draft):
-            try:
-                completed = complete(self.state, self.keys, at, ask, self.entropy.draw(DRAW_BYTES))
-            except (TypeError, AttributeError, ValueError):
-                return Failure(MALFORMED)
-            return completed.map(lambda made: Prepared(command=made.command, record=made.record, shown=made.shown))
-        # What these need beside the log, only the methods for them prepare.
-        return Failure(NO_RECORD) if isinstance(ask, _NEED_MORE) else Success(Prepared(command=ask))
-
-    def _adopt(self, header: Header) -> None:
+    def adopt(self, header: Header) -> None:
+        """Take in a header that was stored."""
         self.header = header
         found(self.keys.follow(header))
 
@@ -214,77 +148,15 @@ class Engine:
             self.keys.epoch(epoch.number) is None for epoch in header.epochs
         ):
             raise VaultClosed("the root key was replaced; open the vault again")
-        self._adopt(header)
+        self.adopt(header)
 
-    def _commit(self, request: Request, decision: Decision, prepared: Prepared) -> bool:
-        vault = self.header.vault
-        size = self.state.log.size
-        tag = request_tag(self.keys, request.id)
-        applied = decision.refusal is None
-        keeps = any(isinstance(effect, KeepRecord) for effect in decision.effects)
-        batch = Batch(
-            expected_size=size,
-            entries=(
-                StoredEntry(
-                    tag=tag,
-                    sealed=seal_entry(self.keys, vault, size, decision.entry, self.entropy.draw(SALT_BYTES)),
-                ),
-            ),
-            head=encode_head(self.keys, vault, decision.state.log),
-            header=None if not applied or prepared.header is None else (prepared.header.raw, prepared.header.mac),
-            keep=(prepared.record,) if prepared.record is not None and keeps else (),
-            rewrap=prepared.rewrap if applied else (),
-            erase=tuple((e.secret, e.version) for e in decision.effects if isinstance(e, EraseRecord)),
-            urgent=request.command.type in NARROWING,
-        )
-        try:
-            if not self.store.commit(batch):
-                return False
-        except StoreUnavailable:
-            if not self._was_kept(tag):
-                raise
-            self._stamp = None
-            self.catch_up()
-            return True
-        self.state = decision.state
-        return True
-
-    def _was_kept(self, tag: bytes) -> bool:
+    def was_kept(self, tag: bytes) -> bool:
+        """Whether a commit that failed was made all the same: what has this request's tag is in the store."""
         self._stamp = None
         try:
             return self.store.find(tag) is not None
         except StoreUnavailable:
             return False
-
-    def _outcome(self, request: Request, decision: Decision, prepared: Prepared) -> Result[Outcome, Refusal]:
-        disclosed, shown_version, erased = prepared.shown, None, None
-        for effect in decision.effects:
-            match effect:
-                case Reveal(secret, version, _):
-                    match self.open_record(secret, version):
-                        case Success(value):
-                            disclosed, shown_version = value, version
-                        case Failure(refusal):
-                            return Failure(refusal)
-                        case _:
-                            raise AssertionError
-                case EraseRecord() | WriteHeader():
-                    erased = False
-                case _:
-                    pass
-        if erased is False:
-            erased = self.store.settle()
-        return Success(
-            Outcome(
-                command=request.command,
-                seq=decision.state.log.size - 1,
-                at=request.at,
-                request=request.id,
-                disclosed=disclosed,
-                version=shown_version,
-                erased=erased,
-            )
-        )
 
     def open_record(self, secret: SecretId, number: int) -> Result[Sensitive, Refusal]:
         """The value of one version. A record that another process has just destroyed is refused, not missed."""
@@ -345,7 +217,8 @@ class Engine:
                 case _:
                     raise AssertionError
 
-    def _repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
+    def repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
+        """The answer to a request that was recorded before; None where it was not."""
         seq = self.store.find(request_tag(self.keys, request))
         if seq is None:
             return None
@@ -355,7 +228,8 @@ class Engine:
             return Failure(REFUSALS[entry.verdict])
         return Success(Outcome(command=entry.command, seq=seq, at=entry.at, request=request, repeated=True))
 
-    def _after(self) -> None:
+    def after(self) -> None:
+        """What is due after a commit: a snapshot, and the sinks."""
         if due(self.state, self.snapshot_size):
             self.take_snapshot()
         self.sinks.pump(self.state.log.size, self.plain_entries)

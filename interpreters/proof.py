@@ -9,14 +9,13 @@ from interpreters.engine import Engine
 from interpreters.outcome import Verification
 from interpreters.unsealed import found
 from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
-from ironsecrets.audit import decode_entry
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
 from ironsecrets.errors import IntegrityError
 from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import unwrap_key
 from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.refusals import Tampered
-from ironsecrets.replaying import Divergence, records_of, step
+from ironsecrets.replaying import Divergence, Replayer, records_of
 from ironsecrets.sealing import open_value
 from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState
@@ -114,29 +113,26 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
 
 
 def _replayed(engine: Engine, snapshot: VaultState | None, progress: Progress | None) -> Result[VaultState, Divergence]:
-    state, size = EMPTY, engine.state.log.size
+    replayer, size = Replayer(EMPTY), engine.state.log.size
+    vault = engine.header.vault
     for seq, stored in enumerate(engine.store.entries(0)):
         if seq >= size:
             return _at(seq, "size", f"{size} entries, as the head says", "an entry beyond them")
-        match unseal_entry(engine.keys, engine.header.vault, seq, stored.sealed):
+        match unseal_entry(engine.keys, vault, seq, stored.sealed):
             case Success(raw):
                 pass
             case _:
                 return _at(seq, "sealed", "the bytes that were stored", "bytes that were changed or moved")
-        match step(state, raw):
-            case Success(after):
-                state = after
-            case Failure(divergence):
-                return Failure(divergence)
-            case _:
-                raise AssertionError
-        if request_tag(engine.keys, decode_entry(raw).unwrap().request) != stored.tag:
+        entry = replayer.take(raw)
+        if isinstance(entry, Divergence):
+            return Failure(entry)
+        if request_tag(engine.keys, entry.request) != stored.tag:
             return _at(seq, "request", "the tag of the entry's request", "another one")
-        if snapshot is not None and snapshot.log.size == state.log.size and snapshot != state:
+        if snapshot is not None and snapshot.log.size == replayer.size and snapshot != replayer.state():
             return _at(seq, "snapshot", "the state that replay gives", "a snapshot that differs")
         if progress is not None and seq % 1000 == 0:
             progress(seq, size)
-    return Success(state)
+    return Success(replayer.state())
 
 
 def _state_held(engine: Engine, state: VaultState) -> Result[VaultState, Divergence]:

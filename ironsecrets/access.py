@@ -6,7 +6,6 @@ from a refusal: too many of them suspend an agent.
 
 from typing import Any, assert_never
 
-import attrs
 from returns.result import Failure, Success
 
 from ironsecrets import access_requests as asking
@@ -15,6 +14,7 @@ from ironsecrets import grants as granting
 from ironsecrets import kill_switch as sealing_off
 from ironsecrets import leases as leasing
 from ironsecrets import suspension
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import AgentId
 from ironsecrets.principals import NOT_PERMITTED, Agent, Operator, Principal
 from ironsecrets.refusals import Refusal
@@ -27,10 +27,11 @@ GrantCommand = granting.IssueGrant | granting.BreakGlass | granting.Revoke | gra
 LeaseCommand = leasing.OpenLease | leasing.Renew | leasing.Release
 AccessRequestCommand = asking.ApproveRequest | asking.DeclineRequest | asking.SetRequestPolicy
 KillSwitchCommand = sealing_off.Seal | sealing_off.Unseal
+# Leases first: what most entries are is looked for first.
 AccessCommand = (
-    AgentCommand
+    LeaseCommand
+    | AgentCommand
     | GrantCommand
-    | LeaseCommand
     | leasing.RevokeLease
     | asking.RequestAccess
     | AccessRequestCommand
@@ -53,9 +54,7 @@ def change(state: VaultState, at: int, principal: Principal, command: AccessComm
     if isinstance(command, AccessRequestCommand):
         return _settle(state, at, principal, command)
     if isinstance(command, leasing.RevokeLease):
-        return leasing.revoke_lease(state.leases, command).map(
-            lambda leases: Transition(attrs.evolve(state, leases=leases))
-        )
+        return leasing.revoke_lease(state.leases, command).map(lambda leases: Transition(evolve(state, leases=leases)))
     return _kill_switch(state, at, principal, command)
 
 
@@ -71,12 +70,12 @@ def after_refusal(state: VaultState, at: int, principal: Principal, refusal: Ref
     if counted is record:
         return state
     leases = state.leases if counted.suspended_at is None else state.leases.without_agent(principal.id)
-    return attrs.evolve(state, agents=state.agents.keep(counted), leases=leases)
+    return evolve(state, agents=state.agents.keep(counted), leases=leases)
 
 
 def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:
     def kept(agents: agency.Agents) -> Transition:
-        return Transition(attrs.evolve(state, agents=agents))
+        return Transition(evolve(state, agents=agents))
 
     agents = state.agents
     match command:
@@ -85,7 +84,7 @@ def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:
         case agency.Suspend():
             leases = state.leases.without_agent(command.agent)
             return agency.suspend(agents, at, command).map(
-                lambda changed: Transition(attrs.evolve(state, agents=changed, leases=leases))
+                lambda changed: Transition(evolve(state, agents=changed, leases=leases))
             )
         case agency.Resume():
             return agency.resume(agents, command).map(kept)
@@ -101,14 +100,12 @@ def _agent(state: VaultState, at: int, command: AgentCommand) -> Applied:
 
 def _without(state: VaultState, agent: AgentId, agents: agency.Agents) -> Transition:
     return Transition(
-        attrs.evolve(
+        evolve(
             state,
             agents=agents,
             grants=granting.revoke_agent(state.grants, agent),
             leases=state.leases.without_agent(agent),
-            oversight=attrs.evolve(
-                state.oversight, access_requests=state.oversight.access_requests.without_agent(agent)
-            ),
+            oversight=evolve(state.oversight, access_requests=state.oversight.access_requests.without_agent(agent)),
         )
     )
 
@@ -118,36 +115,36 @@ def _grant(state: VaultState, at: int, command: GrantCommand) -> Applied:
         case granting.IssueGrant() | granting.BreakGlass():
             agents = state.agents.known(command.agent, at)
             return granting.issue(state.grants, at, command).map(
-                lambda grants: Transition(attrs.evolve(state, agents=agents, grants=grants))
+                lambda grants: Transition(evolve(state, agents=agents, grants=grants))
             )
         case granting.Revoke():
-            return granting.revoke(state.grants, command).map(
-                lambda grants: Transition(attrs.evolve(state, grants=grants))
-            )
+            return granting.revoke(state.grants, command).map(lambda grants: Transition(evolve(state, grants=grants)))
         case granting.RevokeAgent():
             if command.agent not in state.agents.by_id:
                 return Failure(agency.UNKNOWN_AGENT)
             grants = granting.revoke_agent(state.grants, command.agent)
             leases = state.leases.without_agent(command.agent)
-            return Success(Transition(attrs.evolve(state, grants=grants, leases=leases)))
+            return Success(Transition(evolve(state, grants=grants, leases=leases)))
         case granting.RevokeAll():
-            return Success(Transition(attrs.evolve(state, grants=granting.Grants(), leases=leasing.Leases())))
+            return Success(Transition(evolve(state, grants=granting.Grants(), leases=leasing.Leases())))
         case _:
             assert_never(command)
 
 
 def _lease(state: VaultState, at: int, agent: Agent, command: LeaseCommand) -> Applied:
     def kept(leases: leasing.Leases) -> Transition:
-        return Transition(attrs.evolve(state, leases=leases))
+        return Transition(evolve(state, leases=leases))
 
     match command:
         case leasing.OpenLease():
-            return leasing.open_lease(state, at, agent, command).map(
-                lambda opened: Transition(
-                    attrs.evolve(state, agents=opened.agents, grants=opened.grants, leases=opened.leases),
-                    (opened.reveal,),
-                )
-            )
+            match leasing.open_lease(state, at, agent, command):
+                case Success(opened):
+                    after = evolve(state, agents=opened.agents, grants=opened.grants, leases=opened.leases)
+                    return Success(Transition(after, (opened.reveal,)))
+                case Failure(refusal):
+                    return Failure(refusal)
+                case _:
+                    raise AssertionError
         case leasing.Renew():
             return leasing.renew(state, at, agent, command).map(kept)
         case leasing.Release():
@@ -157,7 +154,7 @@ def _lease(state: VaultState, at: int, agent: Agent, command: LeaseCommand) -> A
 
 
 def _overseen(state: VaultState, **changes: Any) -> Transition:
-    return Transition(attrs.evolve(state, oversight=attrs.evolve(state.oversight, **changes)))
+    return Transition(evolve(state, oversight=evolve(state.oversight, **changes)))
 
 
 def _asking(state: VaultState) -> asking.Asking:
@@ -179,7 +176,7 @@ def _settle(state: VaultState, at: int, operator: Operator, command: AccessReque
     match command:
         case asking.ApproveRequest():
             return asking.approve(_asking(state), at, operator.name, command).map(
-                lambda after: _overseen(attrs.evolve(state, grants=after[1]), access_requests=after[0])
+                lambda after: _overseen(evolve(state, grants=after[1]), access_requests=after[0])
             )
         case asking.DeclineRequest():
             return asking.decline(state.oversight.access_requests, command).map(
@@ -195,7 +192,7 @@ def _kill_switch(state: VaultState, at: int, operator: Operator, command: KillSw
     match command:
         case sealing_off.Seal():
             return sealing_off.seal(state.sealed, at, operator.name, command).map(
-                lambda sealed: _overseen(attrs.evolve(state, leases=leasing.Leases()), sealed=sealed)
+                lambda sealed: _overseen(evolve(state, leases=leasing.Leases()), sealed=sealed)
             )
         case sealing_off.Unseal():
             return sealing_off.unseal(state.sealed).map(lambda _: _overseen(state, sealed=None))

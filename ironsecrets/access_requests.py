@@ -14,6 +14,7 @@ from returns.result import Failure, Result, Success
 
 from ironsecrets.agents import Agents, admit
 from ironsecrets.conditions import Conditions
+from ironsecrets.frozen import evolve
 from ironsecrets.grants import Grants, IssueGrant, decide, issue
 from ironsecrets.identifiers import (
     LATEST_TIME,
@@ -217,7 +218,7 @@ def approve(
     def agreed(grants: Grants) -> tuple[AccessRequests, Grants]:
         if len(approvals) >= asking.policy.approvals:
             return asking.requests.drop(request), grants
-        proposed = attrs.evolve(request, approvals=approvals, conditions=command.conditions)
+        proposed = evolve(request, approvals=approvals, conditions=command.conditions)
         return asking.requests.keep(proposed), asking.grants
 
     return issue(

@@ -15,6 +15,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.encoding import length_prefixed
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import AgentId, AgentIdField, Digest, DigestField, Micros, TokenId, TokenIdField
 from ironsecrets.principals import Agent
 from ironsecrets.rates import Rate, Tat
@@ -162,7 +163,7 @@ def enroll(agents: Agents, at: int, command: Enroll) -> Result[Agents, Refusal]:
     if record.token is not None and not command.replace:
         return Failure(AGENT_EXISTS)
     by_token = agents.by_token if record.token is None else agents.by_token.delete(record.token)
-    record = attrs.evolve(record, token=command.token, digest=command.digest)
+    record = evolve(record, token=command.token, digest=command.digest)
     return Success(Agents(grown.by_id.set(record.id, record), by_token.set(command.token, record.id)))
 
 
@@ -173,7 +174,7 @@ def suspend(agents: Agents, at: int, command: Suspend) -> Result[Agents, Refusal
         return Failure(UNKNOWN_AGENT)
     if record.suspended_at is not None:
         return Failure(AGENT_SUSPENDED)
-    return Success(agents.keep(attrs.evolve(record, suspended_at=at, suspended_for="operator")))
+    return Success(agents.keep(evolve(record, suspended_at=at, suspended_for="operator")))
 
 
 def resume(agents: Agents, command: Resume) -> Result[Agents, Refusal]:
@@ -183,13 +184,13 @@ def resume(agents: Agents, command: Resume) -> Result[Agents, Refusal]:
         return Failure(UNKNOWN_AGENT)
     if record.suspended_at is None:
         return Failure(NOT_SUSPENDED)
-    return Success(agents.keep(attrs.evolve(record, suspended_at=None, suspended_for=None, strikes=0)))
+    return Success(agents.keep(evolve(record, suspended_at=None, suspended_for=None, strikes=0)))
 
 
 def limit(agents: Agents, command: LimitAgent) -> Result[Agents, Refusal]:
     """What was used counts under the new rate too. Refusals: ``unknown-agent``."""
     record = agents.by_id.get(command.agent)
-    return Failure(UNKNOWN_AGENT) if record is None else Success(agents.keep(attrs.evolve(record, rate=command.rate)))
+    return Failure(UNKNOWN_AGENT) if record is None else Success(agents.keep(evolve(record, rate=command.rate)))
 
 
 def remove(agents: Agents, command: Remove) -> Result[Agents, Refusal]:

@@ -5,6 +5,7 @@ key can neither add an entry nor cut the log without being found at the next ope
 """
 
 import hmac
+from functools import lru_cache
 from typing import Annotated
 
 import attrs
@@ -39,12 +40,17 @@ def request_tag(keys: Keys, request: RequestId) -> bytes:
     return hmac.digest(keys["requests"], request.encode(), "sha256")[:TAG_BYTES]
 
 
+@lru_cache(maxsize=64)
+def _prefix(label: str, vault: VaultId) -> bytes:
+    return length_prefixed(label, SUITE, vault)
+
+
 def _entry_context(vault: VaultId, seq: int) -> bytes:
-    return length_prefixed("ironsecrets/v1/entry", SUITE, vault, seq)
+    return _prefix("ironsecrets/v1/entry", vault) + length_prefixed(seq)
 
 
 def _snapshot_context(vault: VaultId) -> bytes:
-    return length_prefixed("ironsecrets/v1/snapshot", SUITE, vault)
+    return _prefix("ironsecrets/v1/snapshot", vault)
 
 
 def seal_entry(keys: Keys, vault: VaultId, seq: int, entry: bytes, salt: bytes) -> bytes:
@@ -70,7 +76,7 @@ def unseal_snapshot(keys: Keys, vault: VaultId, sealed: bytes) -> Result[VaultSt
 
 
 def _mac(keys: Keys, vault: VaultId, body: bytes) -> bytes:
-    return hmac.digest(keys["log-mac"], length_prefixed("ironsecrets/v1/head", SUITE, vault, body), "sha256")
+    return hmac.digest(keys["log-mac"], _prefix("ironsecrets/v1/head", vault) + length_prefixed(body), "sha256")
 
 
 def encode_head(keys: Keys, vault: VaultId, log: Frontier) -> bytes:

@@ -22,10 +22,10 @@ def length_prefixed(*parts: str | bytes | int) -> bytes:
     out: list[bytes] = []
     for part in parts:
         if isinstance(part, int):
-            out.append(_EIGHT + part.to_bytes(8, "big"))
+            out += (_EIGHT, part.to_bytes(8, "big"))
         else:
             raw = part.encode() if isinstance(part, str) else part
-            out.append(len(raw).to_bytes(4, "big") + raw)
+            out += (len(raw).to_bytes(4, "big"), raw)
     return b"".join(out)
 
 

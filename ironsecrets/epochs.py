@@ -13,6 +13,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.effects import Effect, RewrapRecords, WriteHeader
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import DigestField, Micros, Ordinal, SecretId, SecretIdField, Size, Span
 from ironsecrets.refusals import Refusal
 from ironsecrets.secrets import STALE_EPOCH, Secret, Secrets, Version
@@ -84,12 +85,12 @@ Changed = Result[tuple[Epochs, Rewrapped, tuple[Effect, ...]], Refusal]
 def wrapped(epochs: Epochs) -> Epochs:
     """With one more DEK wrapped under the current epoch."""
     current = epochs[-1]
-    return (*epochs[:-1], attrs.evolve(current, wraps=current.wraps + 1, live=current.live + 1))
+    return (*epochs[:-1], evolve(current, wraps=current.wraps + 1, live=current.live + 1))
 
 
 def released(epochs: Epochs, numbers: tuple[int, ...]) -> Epochs:
     """With one record less under each epoch of ``numbers``."""
-    return tuple(attrs.evolve(e, live=e.live - numbers.count(e.number)) for e in epochs) if numbers else epochs
+    return tuple(evolve(e, live=e.live - numbers.count(e.number)) for e in epochs) if numbers else epochs
 
 
 def open_epoch(epochs: Epochs, at: int, command: OpenEpoch) -> Changed:
@@ -135,8 +136,8 @@ def rewrap(epochs: Epochs, rewrapped: Rewrapped, secrets: Secrets, command: Rewr
         count += len(numbers)
         moved[secret_id] = True
     old, current = epochs[0], epochs[-1]
-    left = attrs.evolve(old, live=old.live - count)
-    more = attrs.evolve(current, wraps=current.wraps + count, live=current.live + count)
+    left = evolve(old, live=old.live - count)
+    more = evolve(current, wraps=current.wraps + count, live=current.live + count)
     return Success(((left, more), moved.finish(), (RewrapRecords(command.secrets, command.epoch),)))
 
 

@@ -12,6 +12,7 @@ from returns.result import Result
 from ironsecrets.access_requests import ApproveRequest, DeclineRequest, RequestAccess
 from ironsecrets.agents import Remove, Suspend
 from ironsecrets.audit import AuditEntry, decode_entry
+from ironsecrets.frozen import evolve
 from ironsecrets.grants import BreakGlass, Revoke, RevokeAgent, RevokeAll
 from ironsecrets.identifiers import AccessRequestId, AgentId, Environment, GrantId, LeaseId, SecretName
 from ironsecrets.kill_switch import Seal, Unseal
@@ -125,7 +126,7 @@ def _about_request(
     key = command.access_request
     still = after.oversight.access_requests.by_id.get(key)
     request = still or before.oversight.access_requests.by_id[key]
-    about = attrs.evolve(
+    about = evolve(
         Event(kind="request", at=entry.at),
         access_request=key,
         agent=request.agent,
@@ -136,11 +137,11 @@ def _about_request(
     )
     match command:
         case ApproveRequest(grant=grant) if still is None:
-            return attrs.evolve(about, kind="approve", grant=grant)
+            return evolve(about, kind="approve", grant=grant)
         case ApproveRequest():
-            return attrs.evolve(about, kind="propose")
+            return evolve(about, kind="propose")
         case DeclineRequest(reason=reason):
-            return attrs.evolve(about, kind="decline", reason=reason)
+            return evolve(about, kind="decline", reason=reason)
         case _:
             return about
 
@@ -195,7 +196,7 @@ Followed = tuple[Follower, tuple[Event, ...]]
 def passed(follower: Follower, now: int) -> Followed:
     """What the time alone has ended since."""
     until = max(now, follower.time)
-    return attrs.evolve(follower, time=until), tuple(expired(follower.state, follower.time, until))
+    return evolve(follower, time=until), tuple(expired(follower.state, follower.time, until))
 
 
 def followed(follower: Follower, raw: bytes) -> Result[Followed, Divergence]:
@@ -205,6 +206,6 @@ def followed(follower: Follower, raw: bytes) -> Result[Followed, Divergence]:
     def told(after: VaultState) -> Followed:
         moved, ended = passed(follower, after.last_at)
         event = after_entry(follower.state, decode_entry(raw).unwrap(), after)
-        return attrs.evolve(moved, state=after), ended if event is None else (*ended, event)
+        return evolve(moved, state=after), ended if event is None else (*ended, event)
 
     return step(follower.state, raw).map(told)

@@ -12,6 +12,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.conditions import Conditions, check
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import (
     AgentId,
     AgentIdField,
@@ -116,7 +117,7 @@ class Grants:
         return Grants(
             by_id,
             self.by_scope.set(scope, tuple(ids)),
-            self.by_agent.set(grant.agent, attrs.evolve(held, ids=held.ids.set(grant.id, True))),
+            self.by_agent.set(grant.agent, evolve(held, ids=held.ids.set(grant.id, True))),
         )
 
     def drop(self, grant: Grant) -> "Grants":
@@ -128,7 +129,7 @@ class Grants:
         return Grants(
             self.by_id.delete(grant.id),
             self.by_scope.set(scope, rest) if rest else self.by_scope.delete(scope),
-            self.by_agent.set(grant.agent, attrs.evolve(held, ids=ids)) if ids else self.by_agent.delete(grant.agent),
+            self.by_agent.set(grant.agent, evolve(held, ids=ids)) if ids else self.by_agent.delete(grant.agent),
         )
 
     def pruned(self, agent: AgentId, at: int) -> "Grants":
@@ -143,7 +144,7 @@ class Grants:
                 grants = grants.drop(grant)
         left = grants.by_agent.get(agent, Held())
         prune_at = max(PRUNE_FLOOR, 2 * len(left.ids))
-        return attrs.evolve(grants, by_agent=grants.by_agent.set(agent, attrs.evolve(left, prune_at=prune_at)))
+        return evolve(grants, by_agent=grants.by_agent.set(agent, evolve(left, prune_at=prune_at)))
 
 
 @attrs.frozen(kw_only=True)
@@ -228,7 +229,7 @@ def revoke_agent(grants: Grants, agent: AgentId) -> Grants:
     """Without any grant of ``agent``."""
     for grant_id in sorted(grants.by_agent.get(agent, Held()).ids):
         grants = grants.drop(grants.by_id[GrantId(grant_id)])
-    return attrs.evolve(grants, by_agent=grants.by_agent.delete(agent)) if agent in grants.by_agent else grants
+    return evolve(grants, by_agent=grants.by_agent.delete(agent)) if agent in grants.by_agent else grants
 
 
 def standing(grant: Grant, at: int, agent: Agent, ttl: int | None) -> Refusal | None:
@@ -283,5 +284,5 @@ def decide(
 
 def use(grants: Grants, grant: Grant, at: int) -> Grants:
     """With one use of ``grant`` counted."""
-    used = attrs.evolve(grant, used=grant.used + 1, tat=counted(grant.conditions.rate, grant.tat, at))
-    return attrs.evolve(grants, by_id=grants.by_id.set(grant.id, used))
+    used = evolve(grant, used=grant.used + 1, tat=counted(grant.conditions.rate, grant.tat, at))
+    return Grants(grants.by_id.set(grant.id, used), grants.by_scope, grants.by_agent)

@@ -7,6 +7,7 @@ decoder of the audit log, so that an entry with a malformed identifier does not 
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, NewType, TypeVar
 
 import msgspec
@@ -126,6 +127,7 @@ parse_slot_id = _parser(SlotId, SHORT_ID_PATTERN, 16, BAD_ID)
 parse_request_id = _parser(RequestId, REQUEST_PATTERN, 35, BAD_ID)
 
 
+@lru_cache(maxsize=4096)
 def selectors_for(name: SecretName) -> tuple[Selector, ...]:
     """Every selector that covers ``name``, the most specific first.
 

@@ -14,6 +14,7 @@ from returns.result import Failure, Result, Success
 from ironsecrets import grants as granting
 from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admit
 from ironsecrets.effects import Reveal
+from ironsecrets.frozen import evolve
 from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
 from ironsecrets.identifiers import (
     LATEST_TIME,
@@ -67,7 +68,7 @@ class Leases:
     def keep(self, lease: Lease) -> "Leases":
         """With ``lease`` added or replaced."""
         held = self.by_agent.get(lease.agent, Held())
-        held = attrs.evolve(held, ids=held.ids.set(lease.id, True))
+        held = Held(held.ids.set(lease.id, True), held.prune_at)
         return Leases(self.by_id.set(lease.id, lease), self.by_agent.set(lease.agent, held))
 
     def drop(self, lease: Lease) -> "Leases":
@@ -75,7 +76,7 @@ class Leases:
         held = self.by_agent[lease.agent]
         ids = held.ids.delete(lease.id)
         by_agent = (
-            self.by_agent.set(lease.agent, attrs.evolve(held, ids=ids)) if ids else self.by_agent.delete(lease.agent)
+            self.by_agent.set(lease.agent, Held(ids, held.prune_at)) if ids else self.by_agent.delete(lease.agent)
         )
         return Leases(self.by_id.delete(lease.id), by_agent)
 
@@ -93,8 +94,8 @@ class Leases:
         for lease in ended:
             leases = leases.drop(lease)
         left = leases.by_agent.get(agent, Held())
-        left = attrs.evolve(left, prune_at=max(PRUNE_FLOOR, 2 * len(left.ids)))
-        return attrs.evolve(leases, by_agent=leases.by_agent.set(agent, left))
+        left = evolve(left, prune_at=max(PRUNE_FLOOR, 2 * len(left.ids)))
+        return evolve(leases, by_agent=leases.by_agent.set(agent, left))
 
     def without_agent(self, agent: AgentId) -> "Leases":
         """Without any lease of ``agent``."""
@@ -187,36 +188,62 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Res
     """
     if command.lease in access.leases.by_id:
         return Failure(LEASE_TAKEN)
+    match admit(access.agents, at, agent):
+        case Success(record):
+            pass
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            raise AssertionError
+    match granting.decide(
+        access.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=command.ttl
+    ):
+        case Success(grant):
+            pass
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            raise AssertionError
+    if not conforms(record.rate, record.tat, at):
+        return Failure(AGENT_RATE_LIMITED)
+    match access.secrets.live(command.environment, command.name):
+        case Success(secret):
+            return _opened(access, at, agent, command, record, grant, secret)
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            raise AssertionError
 
-    def permitted(record: AgentRecord) -> Result[Opened, Refusal]:
-        decided = granting.decide(
-            access.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=command.ttl
-        )
-        return decided.bind(lambda grant: within_rate(record, grant))
 
-    def within_rate(record: AgentRecord, grant: granting.Grant) -> Result[Opened, Refusal]:
-        if not conforms(record.rate, record.tat, at):
-            return Failure(AGENT_RATE_LIMITED)
-        found = access.secrets.live(command.environment, command.name)
-        return found.bind(lambda secret: opened(record, grant, secret))
-
-    def opened(record: AgentRecord, grant: granting.Grant, secret: Secret) -> Result[Opened, Refusal]:
-        return answering(secret, command.label, at).map(
-            lambda version: Opened(
-                _counted(access.agents, record, at),
-                granting.use(access.grants, grant, at),
-                access.leases.pruned(agent.id, at, access.grants).keep(_lease(at, agent, command, grant, secret)),
-                Reveal(secret.id, version.number, version.digest),
+def _opened(
+    access: Access,
+    at: int,
+    agent: Agent,
+    command: OpenLease,
+    record: AgentRecord,
+    grant: granting.Grant,
+    secret: Secret,
+) -> Result[Opened, Refusal]:
+    match answering(secret, command.label, at):
+        case Success(version):
+            return Success(
+                Opened(
+                    _counted(access.agents, record, at),
+                    granting.use(access.grants, grant, at),
+                    access.leases.pruned(agent.id, at, access.grants).keep(_lease(at, agent, command, grant, secret)),
+                    Reveal(secret.id, version.number, version.digest),
+                )
             )
-        )
-
-    return admit(access.agents, at, agent).bind(permitted)
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            raise AssertionError
 
 
 def _counted(agents: Agents, record: AgentRecord, at: int) -> Agents:
     if record.rate is None:
         return agents
-    return agents.keep(attrs.evolve(record, tat=counted(record.rate, record.tat, at)))
+    return agents.keep(evolve(record, tat=counted(record.rate, record.tat, at)))
 
 
 def _lease(at: int, agent: Agent, command: OpenLease, grant: granting.Grant, secret: Secret) -> Lease:
@@ -279,7 +306,7 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
         until = conditions.bounded(min(until, lease.opened_at + conditions.maximum_ttl))
         if until <= lease.expires_at:
             return Failure(LEASE_AT_MAXIMUM)
-        return Success(access.leases.keep(attrs.evolve(lease, expires_at=until)))
+        return Success(access.leases.keep(evolve(lease, expires_at=until)))
 
     return live(access, at, agent, command.lease).bind(longer)
 
@@ -287,13 +314,15 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
 def release(access: Access, at: int, agent: Agent, command: Release) -> Result[Leases, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``."""
 
-    def let_go(_: object) -> Result[Leases, Refusal]:
-        lease = access.leases.by_id.get(command.lease)
-        if lease is None or lease.agent != agent.id:
-            return Failure(UNKNOWN_LEASE)
-        return Success(access.leases.drop(lease))
-
-    return admit(access.agents, at, agent).bind(let_go)
+    match admit(access.agents, at, agent):
+        case Failure(refusal):
+            return Failure(refusal)
+        case _:
+            pass
+    lease = access.leases.by_id.get(command.lease)
+    if lease is None or lease.agent != agent.id:
+        return Failure(UNKNOWN_LEASE)
+    return Success(access.leases.drop(lease))
 
 
 def revoke_lease(leases: Leases, command: RevokeLease) -> Result[Leases, Refusal]:

@@ -5,7 +5,7 @@ perfect subtrees that make up a tree of the given size, largest first, so an app
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import attrs
@@ -40,11 +40,20 @@ class Frontier:
 
     def append(self, leaf: bytes) -> "Frontier":
         """The frontier with one more leaf hash."""
-        carried, rest, stack = leaf, self.size, list(self.hashes)
-        while rest & 1:
-            carried = node_hash(stack.pop(), carried)
-            rest >>= 1
-        return Frontier(self.size + 1, (*stack, carried))
+        return self.extend((leaf,))
+
+    def extend(self, leaves: Iterable[bytes]) -> "Frontier":
+        """The frontier with more leaf hashes."""
+        size, stack = self.size, list(self.hashes)
+        sha256 = hashlib.sha256
+        for leaf in leaves:
+            rest = size
+            while rest & 1:
+                leaf = sha256(b"\x01" + stack.pop() + leaf).digest()
+                rest >>= 1
+            stack.append(leaf)
+            size += 1
+        return Frontier(size, tuple(stack))
 
     def root(self) -> bytes:
         """The root hash of the tree."""
@@ -62,10 +71,7 @@ class Frontier:
 
 def frontier_of(leaves: Sequence[bytes]) -> Frontier:
     """The frontier of a whole sequence of leaf hashes."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier = frontier.append(leaf)
-    return frontier
+    return Frontier().extend(leaves)
 
 
 def _split(size: int) -> int:

@@ -5,6 +5,7 @@ may only use what it was granted, and only ever under its own id. Which secrets 
 :mod:`ironsecrets.grants`; this module answers the coarser question that comes first.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, assert_never
 
@@ -20,7 +21,6 @@ from ironsecrets.identifiers import (
     PersonName,
     TokenId,
     TokenIdField,
-    parse_agent_id,
 )
 from ironsecrets.refusals import Refusal
 
@@ -82,6 +82,7 @@ class Agent:
 Principal = Operator | Viewer | Agent
 Role = Literal["operator", "viewer", "agent"]
 
+_AGENT_ID = re.compile(AGENT_PATTERN)
 _ANYONE: frozenset[Role] = frozenset({"operator", "viewer", "agent"})
 _OPERATOR: frozenset[Role] = frozenset({"operator"})
 _READERS: frozenset[Role] = frozenset({"operator", "viewer"})
@@ -185,8 +186,8 @@ def principal_from(fields: PrincipalFields) -> Principal | None:
     """The principal an entry names, or None where its fields do not fit together."""
     bare = fields.token is None and fields.claims is None
     match fields.type:
-        case "agent":
-            return parse_agent_id(fields.id).map(lambda agent: Agent(agent, fields.token, fields.claims)).value_or(None)
+        case "agent" if _AGENT_ID.match(fields.id):
+            return Agent(AgentId(fields.id), fields.token, fields.claims)
         case "operator" if bare:
             return Operator(PersonName(fields.id))
         case "viewer" if bare:

@@ -6,6 +6,7 @@ import attrs
 from returns.result import Failure, Success
 
 from ironsecrets.effects import Effect, EraseRecord
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import EnvironmentField, Ordinal, SecretNameField
 from ironsecrets.secrets import (
     NO_SECRET,
@@ -76,7 +77,7 @@ def destroy(secrets: Secrets, at: int, command: Destroy) -> Changed:
 def delete(secrets: Secrets, at: int, command: Delete) -> Changed:
     """Refusals: ``no-secret``, ``secret-deleted``."""
     return secrets.live(command.environment, command.name).map(
-        lambda secret: (secrets.keep(attrs.evolve(secret, deleted_at=at)), ())
+        lambda secret: (secrets.keep(evolve(secret, deleted_at=at)), ())
     )
 
 
@@ -87,7 +88,7 @@ def undelete(secrets: Secrets, command: Undelete) -> Changed:
         return Failure(NO_SECRET)
     if secret.deleted_at is None:
         return Failure(NOT_DELETED)
-    return Success((secrets.keep(attrs.evolve(secret, deleted_at=None)), ()))
+    return Success((secrets.keep(evolve(secret, deleted_at=None)), ()))
 
 
 def erase(secrets: Secrets, command: Erase) -> Changed:

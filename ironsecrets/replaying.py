@@ -10,13 +10,17 @@ from collections.abc import Iterable
 import attrs
 from returns.result import Failure, Result, Success
 
-from ironsecrets.audit import AuditEntry, decode_entry, recorded, request_of, settle
+from ironsecrets.audit import AuditEntry, read_entry, request_of, settle
 from ironsecrets.checkpoint import Checkpoint, vault_of
 from ironsecrets.epochs import wrapped_under
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import SecretId
+from ironsecrets.merkle import leaf_hash
 from ironsecrets.refusals import APPLIED
 from ironsecrets.secrets import Version
 from ironsecrets.state import EMPTY, VaultState
+
+CHUNK = 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -34,52 +38,74 @@ class Divergence:
         return f"{where}{self.rule}: expected {self.expected}, found {self.found}"
 
 
-def step(state: VaultState, raw: bytes) -> Result[VaultState, Divergence]:
-    """The state after one more entry, or how the entry diverges.
+@attrs.define
+class Replayer:
+    """Replays entries one by one, in the order of the log, from ``state`` on.
 
-    Rules: ``canonical``, ``sequence``, ``time``, ``principal``, ``verdict``.
+    The tree and the newest time are kept beside the state while it runs: no rule looks at them, and a copy of the
+    state for each entry would cost as much as deciding it.
     """
-    seq = state.log.size
-    match decode_entry(raw):
-        case Success(entry):
-            return _replayed(state, raw, entry)
-        case Failure(why):
-            return Failure(Divergence(rule="canonical", seq=seq, expected="a well-formed entry", found=str(why)))
-        case _:
-            raise AssertionError
+
+    _state: VaultState
+    _leaves: list[bytes] = attrs.field(factory=list[bytes], init=False)
+    _size: int = attrs.field(init=False)
+    _last_at: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._size, self._last_at = self._state.log.size, self._state.last_at
+
+    @property
+    def size(self) -> int:
+        """How many entries the log has so far."""
+        return self._size
+
+    def state(self) -> VaultState:
+        """The state after what was taken so far."""
+        self._state = evolve(self._state, log=self._state.log.extend(self._leaves), last_at=self._last_at)
+        self._leaves = []
+        return self._state
+
+    def take(self, raw: bytes) -> AuditEntry | Divergence:
+        """Replay one more entry: what it says, or how it diverges, which ends the replay.
+
+        Rules: ``canonical``, ``sequence``, ``time``, ``principal``, ``verdict``.
+        """
+        seq = self._size
+        entry = read_entry(raw)
+        if isinstance(entry, str):
+            return Divergence(rule="canonical", seq=seq, expected="a well-formed entry", found=entry)
+        if entry.seq != seq:
+            return Divergence(rule="sequence", seq=seq, expected=str(seq), found=str(entry.seq))
+        if entry.at < self._last_at:
+            return Divergence(rule="time", seq=seq, expected=f"at least {self._last_at}", found=str(entry.at))
+        request = request_of(entry)
+        if request is None:
+            fit = "an operator, viewer or agent"
+            return Divergence(rule="principal", seq=seq, expected=fit, found="fields that do not fit together")
+        after, _, refusal = settle(self._state, request)
+        verdict = APPLIED if refusal is None else refusal.code
+        if verdict != entry.verdict:
+            return Divergence(rule="verdict", seq=seq, expected=verdict, found=entry.verdict)
+        self._state, self._last_at, self._size = after, entry.at, seq + 1
+        self._leaves.append(leaf_hash(raw))
+        if len(self._leaves) >= CHUNK:
+            self.state()
+        return entry
 
 
-def _replayed(state: VaultState, raw: bytes, entry: AuditEntry) -> Result[VaultState, Divergence]:
-    seq = state.log.size
-
-    def diverges(rule: str, expected: object, found: object) -> Result[VaultState, Divergence]:
-        return Failure(Divergence(rule=rule, seq=seq, expected=str(expected), found=str(found)))
-
-    if entry.seq != seq:
-        return diverges("sequence", seq, entry.seq)
-    if entry.at < state.last_at:
-        return diverges("time", f"at least {state.last_at}", entry.at)
-    request = request_of(entry)
-    if request is None:
-        return diverges("principal", "an operator, viewer or agent", "fields that do not fit together")
-    after, _, refusal = settle(state, request)
-    verdict = APPLIED if refusal is None else refusal.code
-    if verdict != entry.verdict:
-        return diverges("verdict", verdict, entry.verdict)
-    return Success(recorded(after, entry.at, raw))
+def step(state: VaultState, raw: bytes) -> Result[VaultState, Divergence]:
+    """The state after one more entry, or how the entry diverges: :meth:`Replayer.take`."""
+    return replay((raw,), state)
 
 
 def replay(entries: Iterable[bytes], state: VaultState = EMPTY) -> Result[VaultState, Divergence]:
-    """The state after ``entries``, starting at ``state`` (a snapshot, or nothing)."""
+    """The state after ``entries``, starting at ``state`` (a snapshot, or nothing), or the first divergence."""
+    replayer = Replayer(state)
     for raw in entries:
-        match step(state, raw):
-            case Success(after):
-                state = after
-            case Failure(divergence):
-                return Failure(divergence)
-            case _:
-                raise AssertionError
-    return Success(state)
+        taken = replayer.take(raw)
+        if isinstance(taken, Divergence):
+            return Failure(taken)
+    return Success(replayer.state())
 
 
 def verify_log(entries: Iterable[bytes], checkpoint: Checkpoint) -> Result[VaultState, Divergence]:

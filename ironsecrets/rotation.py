@@ -17,6 +17,7 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from ironsecrets.effects import Effect, EraseRecord, KeepRecord
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import (
     DigestField,
     EnvironmentField,
@@ -186,16 +187,16 @@ _Made = Result[tuple[Secret, tuple[Effect, ...]], Refusal]
 def _changed(secret: Secret, at: int, by: PersonName, command: RotationCommand) -> _Made:
     match command:
         case SetRotation(policy=policy):
-            return check(policy).map(lambda good: (attrs.evolve(secret, policy=good), ()))
+            return check(policy).map(lambda good: (evolve(secret, policy=good), ()))
         case ClearRotation():
             if secret.policy is None:
                 return Failure(NO_POLICY)
-            return Success((attrs.evolve(secret, policy=None), ()))
+            return Success((evolve(secret, policy=None), ()))
         case StartRotation():
             if secret.rotation is not None:
                 return Failure(ROTATION_IN_PROGRESS)
             begun = Rotation(id=command.rotation, rotator=command.rotator, started_at=at)
-            return Success((attrs.evolve(secret, rotation=begun), ()))
+            return Success((evolve(secret, rotation=begun), ()))
         case _:
             if secret.rotation is None or secret.rotation.id != command.rotation:
                 return Failure(NO_ROTATION)
@@ -206,7 +207,7 @@ def _stepped(secret: Secret, rotation: Rotation, at: int, by: PersonName, comman
     upcoming = STEPS[rotation.step]
     match command:
         case AbortRotation() if upcoming != "abort":
-            return Success((attrs.evolve(secret, rotation=attrs.evolve(rotation, step="abort")), ()))
+            return Success((evolve(secret, rotation=evolve(rotation, step="abort")), ()))
         case MarkAborted() if upcoming == "abort":
             return Success(_aborted(secret, rotation, at))
         case FailRotation(step=step) if step == upcoming:
@@ -214,9 +215,9 @@ def _stepped(secret: Secret, rotation: Rotation, at: int, by: PersonName, comman
         case CreatePending() if upcoming == "create":
             return follows(secret, command).map(lambda _: _created(secret, rotation, at, by, command))
         case MarkSet() if upcoming == "set":
-            return Success((attrs.evolve(secret, rotation=attrs.evolve(rotation, step="set")), ()))
+            return Success((evolve(secret, rotation=evolve(rotation, step="set")), ()))
         case MarkTested() if upcoming == "test":
-            return Success((attrs.evolve(secret, rotation=attrs.evolve(rotation, step="test")), ()))
+            return Success((evolve(secret, rotation=evolve(rotation, step="test")), ()))
         case FinishRotation() if upcoming == "finish" and rotation.version is not None:
             return Success(_finished(secret, rotation.version, at))
         case _:
@@ -227,9 +228,9 @@ def _created(
     secret: Secret, rotation: Rotation, at: int, by: PersonName, command: CreatePending
 ) -> tuple[Secret, tuple[Effect, ...]]:
     versions = (*secret.versions, new_version(at, by, command))
-    made = attrs.evolve(rotation, step="create", version=command.version)
+    made = evolve(rotation, step="create", version=command.version)
     effect = KeepRecord(command.secret, command.version, command.digest)
-    return attrs.evolve(secret, versions=versions, rotation=made), (effect,)
+    return evolve(secret, versions=versions, rotation=made), (effect,)
 
 
 def _finished(secret: Secret, pending: int, at: int) -> tuple[Secret, tuple[Effect, ...]]:
@@ -238,7 +239,7 @@ def _finished(secret: Secret, pending: int, at: int) -> tuple[Secret, tuple[Effe
 
 
 def _aborted(secret: Secret, rotation: Rotation, at: int) -> tuple[Secret, tuple[Effect, ...]]:
-    left = attrs.evolve(secret, rotation=None)
+    left = evolve(secret, rotation=None)
     if rotation.version is None:
         return left, ()
     return without(left, rotation.version, at), (EraseRecord(secret.id, rotation.version),)
@@ -247,9 +248,9 @@ def _aborted(secret: Secret, rotation: Rotation, at: int) -> tuple[Secret, tuple
 def _failed(secret: Secret, rotation: Rotation, at: int, command: FailRotation) -> tuple[Secret, tuple[Effect, ...]]:
     count = 1 if secret.failed is None else secret.failed.count + 1
     keeps = command.step != "abort" and secret.policy is not None and secret.policy.on_failure == "keep"
-    kept = attrs.evolve(rotation, step="start" if rotation.version is None else "create")
-    return attrs.evolve(
+    kept = evolve(rotation, step="start" if rotation.version is None else "create")
+    return evolve(
         secret,
         failed=Failed(at=at, count=count, reason=command.reason, step=command.step),
-        rotation=kept if keeps else attrs.evolve(rotation, step="abort"),
+        rotation=kept if keeps else evolve(rotation, step="abort"),
     ), ()

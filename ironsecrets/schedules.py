@@ -14,6 +14,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 from returns.result import Failure, Result, Success
 
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import LATEST_TIME, RotatorName, RotatorNameField, Span, parse_rotator_name
 from ironsecrets.refusals import Refusal
 
@@ -107,7 +108,7 @@ def parse_policy(policy: RotationPolicy) -> Result[RotationPolicy, Refusal]:
     if policy.cron is None:
         return named.bind(lambda _: check(policy))
     cron = parse_cron(policy.cron)
-    return named.bind(lambda _: cron).bind(lambda spelled: check(attrs.evolve(policy, cron=spelled)))
+    return named.bind(lambda _: cron).bind(lambda spelled: check(evolve(policy, cron=spelled)))
 
 
 def parse_cron(text: str) -> Result[str, Refusal]:

@@ -34,6 +34,7 @@ VALUE_TOO_LARGE = Refusal("value-too-large", "a value holds at most 1 MiB")
 
 Buffer = bytes | bytearray | memoryview
 _SEAL_PREFIX = length_prefixed("ironsecrets/v1/seal", SUITE)
+_VALUE_PREFIX = length_prefixed("ironsecrets/v1/value", SUITE)
 _DEK_PREFIX = length_prefixed("ironsecrets/v1/dek", SUITE)
 
 
@@ -123,7 +124,7 @@ def unseal(key: Buffer, context: bytes, sealed: bytes, what: str) -> Result[byte
 
 def value_context(vault: VaultId, secret: SecretId, version: int) -> bytes:
     """Associated data of a value. No epoch: a new epoch re-wraps DEKs and leaves ciphertexts as they are."""
-    return length_prefixed("ironsecrets/v1/value", SUITE, vault, secret, version)
+    return _VALUE_PREFIX + length_prefixed(vault, secret, version)
 
 
 def wrap_context(vault: VaultId, secret: SecretId, version: int, epoch: int) -> bytes:

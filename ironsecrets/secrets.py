@@ -12,6 +12,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets.effects import Effect, EraseRecord, KeepRecord
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import (
     LATEST_TIME,
     Digest,
@@ -132,7 +133,7 @@ class Secret:
     def promoted(self, number: int, at: int) -> "Secret":
         """With version ``number`` current, and the one before answering for the policy's overlap."""
         overlap = 0 if self.policy is None else self.policy.overlap
-        return attrs.evolve(
+        return evolve(
             self,
             current=number,
             current_since=at,
@@ -222,7 +223,7 @@ def _described(secret: Secret, command: Put | Describe) -> Secret:
         for field in ("description", "provider", "tags", "variable")
         if (value := getattr(command, field)) is not None
     }
-    return attrs.evolve(secret, **changes) if changes else secret
+    return evolve(secret, **changes) if changes else secret
 
 
 def next_version(secrets: Secrets, environment: Environment, name: SecretName, fresh: SecretId) -> tuple[SecretId, int]:
@@ -264,10 +265,10 @@ def put(secrets: Secrets, at: int, by: PersonNameField, command: Put) -> Changed
 
 def without(secret: Secret, number: int, at: int) -> Secret:
     """``secret`` with version ``number`` destroyed, and without the label it had."""
-    versions = tuple(attrs.evolve(v, destroyed_at=at) if v.number == number else v for v in secret.versions)
+    versions = tuple(evolve(v, destroyed_at=at) if v.number == number else v for v in secret.versions)
     if secret.previous == number:
-        return attrs.evolve(secret, versions=versions, previous=None, previous_until=None)
-    return attrs.evolve(secret, versions=versions)
+        return evolve(secret, versions=versions, previous=None, previous_until=None)
+    return evolve(secret, versions=versions)
 
 
 def outlived(secret: Secret, at: int) -> tuple[Secret, tuple[Effect, ...]]:
@@ -281,7 +282,7 @@ def outlived(secret: Secret, at: int) -> tuple[Secret, tuple[Effect, ...]]:
 
 
 def _with(secret: Secret, version: Version) -> Secret:
-    return attrs.evolve(secret, versions=(*secret.versions, version))
+    return evolve(secret, versions=(*secret.versions, version))
 
 
 class _Sealed(Protocol):
@@ -354,7 +355,7 @@ def rollback(secrets: Secrets, at: int, command: Rollback) -> Changed:
             return Failure(VERSION_CURRENT)
         return readable(secret, command.to).map(
             lambda version: (
-                secrets.keep(attrs.evolve(secret.promoted(version.number, at), previous_until=None)),
+                secrets.keep(evolve(secret.promoted(version.number, at), previous_until=None)),
                 (),
             )
         )

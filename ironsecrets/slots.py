@@ -11,6 +11,7 @@ import msgspec
 from returns.result import Failure, Result, Success
 
 from ironsecrets.effects import Effect, WriteHeader
+from ironsecrets.frozen import evolve
 from ironsecrets.header import SLOT_LIMIT, SlotKind
 from ironsecrets.identifiers import DigestField, Micros, Ordinal, SlotIdField
 from ironsecrets.refusals import Refusal
@@ -96,20 +97,20 @@ def change(slots: Slots, at: int, command: SlotCommand) -> Changed:
             if len(slots.all) >= SLOT_LIMIT:
                 return Failure(TOO_MANY_SLOTS)
             added = SlotRecord(created_at=at, id=command.slot, kind=command.kind)
-            changed = attrs.evolve(slots, all=(*slots.all, added))
+            changed = evolve(slots, all=(*slots.all, added))
         case RemoveSlot():
             if slots.find(command.slot) is None:
                 return Failure(UNKNOWN_SLOT)
             if len(slots.all) == 1:
                 return Failure(LAST_SLOT)
-            changed = attrs.evolve(slots, all=tuple(one for one in slots.all if one.id != command.slot))
+            changed = evolve(slots, all=tuple(one for one in slots.all if one.id != command.slot))
         case ChangeSlot():
             if slots.find(command.slot) is None:
                 return Failure(UNKNOWN_SLOT)
             if slots.find(command.replacement) is not None:
                 return Failure(SLOT_TAKEN)
             made = SlotRecord(created_at=at, id=command.replacement, kind=command.kind)
-            changed = attrs.evolve(slots, all=tuple(made if one.id == command.slot else one for one in slots.all))
+            changed = evolve(slots, all=tuple(made if one.id == command.slot else one for one in slots.all))
         case Rekey():
             if command.generation != slots.generation + 1:
                 return Failure(STALE_GENERATION)

@@ -11,6 +11,7 @@ import attrs
 import msgspec
 
 from ironsecrets.agents import AgentRecord, Agents
+from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import AgentId
 from ironsecrets.rates import RATE_BURST, Per, Rate, conforms, counted
 
@@ -57,8 +58,8 @@ def struck(policy: SuspensionPolicy | None, record: AgentRecord, at: int) -> Age
     if policy is None:
         return record
     if conforms(policy.rate(), record.strikes, at):
-        return attrs.evolve(record, strikes=counted(policy.rate(), record.strikes, at))
-    return attrs.evolve(record, suspended_at=at, suspended_for="refusals")
+        return evolve(record, strikes=counted(policy.rate(), record.strikes, at))
+    return evolve(record, suspended_at=at, suspended_for="refusals")
 
 
 def newly_suspended(before: Agents, after: Agents, agent: AgentId) -> bool:

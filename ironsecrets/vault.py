@@ -15,6 +15,7 @@ from ironsecrets import rotation as rotating
 from ironsecrets import secrets as keeping
 from ironsecrets import slots as unlocking
 from ironsecrets.effects import Effect, EraseRecord, KeepRecord
+from ironsecrets.frozen import evolve
 from ironsecrets.header import SlotKind
 from ironsecrets.identifiers import DigestField, RequestId, SlotIdField, VaultIdField
 from ironsecrets.kill_switch import VAULT_SEALED
@@ -83,7 +84,7 @@ def apply(state: VaultState, request: Request) -> Applied:
         return _epoch(state, at, command)
     if isinstance(command, SlotCommand):
         return unlocking.change(state.slots, at, command).map(
-            lambda changed: Transition(attrs.evolve(state, slots=changed[0], header=command.header), changed[1])
+            lambda changed: Transition(evolve(state, slots=changed[0], header=command.header), changed[1])
         )
     if not isinstance(principal, Operator):
         return Failure(NOT_PERMITTED)
@@ -96,7 +97,7 @@ def _epoch(state: VaultState, at: int, command: EpochCommand) -> Applied:
     epochs = state.epochs
     match command:
         case keying.SetKeyPolicy():
-            return Success(Transition(attrs.evolve(state, epoch_age=command.age)))
+            return Success(Transition(evolve(state, epoch_age=command.age)))
         case keying.OpenEpoch():
             changed, header = keying.open_epoch(epochs, at, command), command.header
         case keying.Rewrap():
@@ -104,7 +105,7 @@ def _epoch(state: VaultState, at: int, command: EpochCommand) -> Applied:
         case keying.RetireEpoch():
             changed, header = keying.retire_epoch(epochs, command), command.header
     return changed.map(
-        lambda made: Transition(attrs.evolve(state, epochs=made[0], rewrapped=made[1], header=header), made[2])
+        lambda made: Transition(evolve(state, epochs=made[0], rewrapped=made[1], header=header), made[2])
     )
 
 
@@ -113,9 +114,7 @@ def _create(state: VaultState, at: int, command: Create) -> Applied:
         return Failure(VAULT_EXISTS)
     epochs = (keying.Epoch(number=1, created_at=at, live=0, wraps=0),)
     slots = unlocking.Slots((unlocking.SlotRecord(created_at=at, id=command.slot, kind=command.kind),))
-    return Success(
-        Transition(attrs.evolve(state, vault=command.vault, header=command.header, epochs=epochs, slots=slots))
-    )
+    return Success(Transition(evolve(state, vault=command.vault, header=command.header, epochs=epochs, slots=slots)))
 
 
 def _kept(state: VaultState, changed: tuple[keeping.Secrets, tuple[Effect, ...]]) -> Transition:
@@ -123,7 +122,7 @@ def _kept(state: VaultState, changed: tuple[keeping.Secrets, tuple[Effect, ...]]
     epochs = keying.released(state.epochs, _erased_epochs(state, changed[1]))
     if any(isinstance(effect, KeepRecord) for effect in changed[1]):
         epochs = keying.wrapped(epochs)
-    return Transition(attrs.evolve(state, secrets=changed[0], epochs=epochs), changed[1])
+    return Transition(evolve(state, secrets=changed[0], epochs=epochs), changed[1])
 
 
 def _rotation(state: VaultState, at: int, principal: Operator, command: RotationCommand) -> Applied:

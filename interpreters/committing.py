@@ -1,0 +1,378 @@
+"""From a command to a durable entry: complete, decide, commit, and only then let anything out.
+
+Threads that wait for the store share its commits. Whoever gets the engine's lock serves all who wait: their commands
+are decided one upon the other, their entries become durable in one transaction, and each gets its own answer after
+it. A commit whose fate is unknown is settled by looking for its last request; a conflict with another process, by
+catching up and deciding all of them again, since deciding is pure.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+from returns.result import Failure, Result, Success
+
+from interpreters.outcome import Ask, Outcome, Prepare, Prepared
+from interpreters.store import Batch, StoredEntry
+from ironsecrets.at_rest import encode_head, request_tag, seal_entry
+from ironsecrets.audit import Decision, decide, decode_entry
+from ironsecrets.drafts import DRAW_BYTES, Draft, complete
+from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
+from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
+from ironsecrets.errors import StoreFull, StoreUnavailable, VaultBusy
+from ironsecrets.identifiers import RequestId
+from ironsecrets.principals import Principal
+from ironsecrets.refusals import Refusal
+from ironsecrets.rotation import CreatePending
+from ironsecrets.sealing import SALT_BYTES
+from ironsecrets.secrets import Put
+from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
+from ironsecrets.state import VaultState
+from ironsecrets.vault import Request
+
+if TYPE_CHECKING:
+    from interpreters.engine import Engine
+
+ATTEMPTS = 1000
+TOGETHER = 256
+"""How many commands share a commit at most."""
+NARROWING = frozenset(
+    {
+        "revoke",
+        "revoke-agent",
+        "revoke-all",
+        "revoke-lease",
+        "release",
+        "suspend",
+        "remove",
+        "destroy",
+        "erase",
+        "delete",
+        "seal",
+        "decline-request",
+        "rotation-abort",
+        "rotation-aborted",
+        "rotation-fail",
+    }
+)
+NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
+MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
+_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
+
+Answer = Result[Outcome, Refusal]
+
+
+@attrs.define(eq=False)
+class Asked:
+    """One command on its way, and the answer once there is one."""
+
+    principal: Principal
+    prepare: Prepare = attrs.field(repr=False)
+    request: RequestId
+    given: bool
+    """Whether the caller chose the request's id, so that it may be one that was recorded before."""
+    answer: Answer | None = attrs.field(default=None, repr=False)
+    error: BaseException | None = None
+    _woken: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._woken.acquire()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has been answered, with an outcome, a refusal or an error."""
+        return self.answer is not None or self.error is not None
+
+    def result(self) -> Answer:
+        """The answer; the error is raised."""
+        if self.error is not None:
+            raise self.error
+        assert self.answer is not None
+        return self.answer
+
+    def wait(self) -> None:
+        """Until somebody has served it, or has given up serving it."""
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        """Let its thread look again."""
+        if self._woken.locked():
+            self._woken.release()
+
+
+@attrs.define(eq=False)
+class Line:
+    """Those who wait for the engine's lock, so that whoever gets it can serve them all."""
+
+    _gate: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+    _waiting: list[Asked] = attrs.field(factory=list[Asked])
+    _led: bool = False
+
+    def join(self, asked: Asked) -> None:
+        """Stand in line."""
+        with self._gate:
+            self._waiting.append(asked)
+
+    def lead(self) -> bool:
+        """Whether the caller is to wait for the lock; False while another does, who will serve those in line."""
+        with self._gate:
+            if self._led:
+                return False
+            self._led = True
+            return True
+
+    def take(self, *, led: bool) -> list[Asked]:
+        """All who stand in line now. Who joins later finds nobody leading, or the next."""
+        with self._gate:
+            if led:
+                self._led = False
+            taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            return taken
+
+    def leave(self, asked: Asked) -> None:
+        """Stand in line no more."""
+        with self._gate:
+            self._waiting = [one for one in self._waiting if one is not asked]
+
+    def put_back(self, left: Sequence[Asked]) -> None:
+        """Those who were taken and not served, first in line again."""
+        with self._gate:
+            self._waiting[:0] = left
+
+
+def ask(engine: "Engine", asked: Asked) -> Answer:
+    """Have ``asked`` served, together with whoever else waits."""
+    line = engine.line
+    line.join(asked)
+    try:
+        _until_settled(engine, line, asked)
+    except BaseException:
+        # Interrupted: nobody waits for the answer any more.
+        line.leave(asked)
+        raise
+    return asked.result()
+
+
+def _until_settled(engine: "Engine", line: Line, asked: Asked) -> None:
+    while not asked.settled:
+        led = False
+        # Succeeds for the lock's own holder too, who must not wait for anybody.
+        if not engine.lock.acquire(blocking=False):
+            led = line.lead()
+            if not led:
+                asked.wait()
+                continue
+            engine.lock.acquire()
+        try:
+            _serve_all(engine, line.take(led=led))
+        finally:
+            engine.lock.release()
+
+
+def _serve_all(engine: "Engine", taken: list[Asked]) -> None:
+    left: list[Asked] = taken
+    try:
+        while left:
+            # One id is recorded once: who brings the same one again is served after it.
+            first = {asked.request: asked for asked in reversed(left)}
+            group = [asked for asked in left if first[asked.request] is asked]
+            left = [asked for asked in left if first[asked.request] is not asked]
+            serve(engine, group)
+            for asked in group:
+                asked.wake()
+    finally:
+        unserved = [asked for asked in taken if not asked.settled]
+        engine.line.put_back(unserved)
+        for asked in unserved:
+            asked.wake()
+
+
+def serve(engine: "Engine", group: Sequence[Asked]) -> None:
+    """Answer every one of ``group`` with one commit. The caller holds the engine's lock."""
+    try:
+        engine.check_usable()
+        engine.catch_up()
+        for asked in group:
+            if asked.given:
+                asked.answer = engine.repeated(asked.request)
+        group = [asked for asked in group if asked.answer is None]
+        for _ in range(ATTEMPTS):
+            if not group or _attempt(engine, group):
+                engine.after()
+                return
+            engine.after_conflict()
+        raise VaultBusy("others kept writing to the vault; try again")
+    except StoreFull as error:
+        unsettled = [asked for asked in group if not asked.settled]
+        if len(unsettled) > 1:
+            # What narrows access may use the last of the space, and must not wait for what may not.
+            for asked in unsettled:
+                serve(engine, [asked])
+        else:
+            _fail(group, error)
+    except Exception as error:
+        _fail(group, error)
+
+
+def _fail(group: Sequence[Asked], error: Exception) -> None:
+    for asked in group:
+        if not asked.settled:
+            asked.error = error
+
+
+@attrs.frozen(kw_only=True)
+class _Decided:
+    asked: Asked
+    request: Request
+    decision: Decision
+    prepared: Prepared
+
+    @property
+    def header(self) -> tuple[bytes, bytes] | None:
+        new = self.prepared.header
+        return None if new is None or self.decision.refusal is not None else (new.raw, new.mac)
+
+
+def _attempt(engine: "Engine", group: Sequence[Asked]) -> bool:
+    """Decide and commit the group; False after a conflict, with nobody answered."""
+    state, decided = engine.state, list[_Decided]()
+    answers: list[tuple[Asked, Answer]] = []
+    for asked in group:
+        try:
+            at = engine.now()
+            match asked.prepare(state, at):
+                case Success(prepared):
+                    made = _decided(state, asked, at, prepared)
+                case Failure(refusal):
+                    answers.append((asked, Failure(refusal)))
+                    continue
+                case _:
+                    raise AssertionError
+        except Exception as error:
+            if len(group) == 1:
+                raise
+            asked.error = error
+            continue
+        if made is None:
+            answers.append((asked, Failure(MALFORMED)))
+        else:
+            decided.append(made)
+            state = made.decision.state
+    if decided and not _commit(engine, decided):
+        return False
+    for asked, answer in answers:
+        asked.answer = answer
+    for one in decided:
+        try:
+            one.asked.answer = _answer(engine, one)
+        except Exception as error:
+            one.asked.error = error
+    return True
+
+
+def _decided(state: VaultState, asked: Asked, at: int, prepared: Prepared) -> _Decided | None:
+    # What we write must be what an auditor can read: a caller's ill-typed field is found here.
+    request = Request(at=at, command=prepared.command, id=asked.request, principal=asked.principal)
+    try:
+        decision = decide(state, request)
+    except (TypeError, AttributeError, ValueError):
+        return None
+    match decode_entry(decision.entry):
+        case Success(entry) if entry.command == request.command:
+            return _Decided(asked=asked, request=request, decision=decision, prepared=prepared)
+        case _:
+            return None
+
+
+def prepared(engine: "Engine", state: VaultState, at: int, given: Ask) -> Result[Prepared, Refusal]:
+    """What somebody asked for, ready to be decided: a draft completed, a command as it is."""
+    if isinstance(given, Draft):
+        try:
+            completed = complete(state, engine.keys, at, given, engine.entropy.draw(DRAW_BYTES))
+        except (TypeError, AttributeError, ValueError):
+            return Failure(MALFORMED)
+        return completed.map(lambda made: Prepared(command=made.command, record=made.record, shown=made.shown))
+    # What these need beside the log, only the methods for them prepare.
+    return Failure(NO_RECORD) if isinstance(given, _NEED_MORE) else Success(Prepared(command=given))
+
+
+def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
+    keys, vault, size = engine.keys, engine.header.vault, engine.state.log.size
+    tags = [request_tag(keys, one.request.id) for one in group]
+    salts = engine.entropy.draw(SALT_BYTES * len(group))
+    last = group[-1].decision.state
+    effects = [effect for one in group for effect in one.decision.effects]
+    head = encode_head(keys, vault, last.log)
+    batch = Batch(
+        expected_size=size,
+        entries=tuple(
+            StoredEntry(
+                tag=tag,
+                sealed=seal_entry(
+                    keys, vault, size + at, one.decision.entry, salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
+                ),
+            )
+            for at, (tag, one) in enumerate(zip(tags, group, strict=True))
+        ),
+        head=head,
+        header=next((one.header for one in group if one.header is not None), None),
+        keep=tuple(
+            one.prepared.record
+            for one in group
+            if one.prepared.record is not None
+            and any(isinstance(effect, KeepRecord) for effect in one.decision.effects)
+        ),
+        rewrap=tuple(wrap for one in group if one.decision.refusal is None for wrap in one.prepared.rewrap),
+        erase=tuple((effect.secret, effect.version) for effect in effects if isinstance(effect, EraseRecord)),
+        urgent=all(one.request.command.type in NARROWING for one in group),
+    )
+    for one in group:
+        # Should this thread be interrupted now, whoever serves them again finds what was recorded.
+        one.asked.given = True
+    try:
+        if not engine.store.commit(batch):
+            return False
+    except StoreUnavailable:
+        if not engine.was_kept(tags[-1]):
+            raise
+        engine.catch_up()
+        return True
+    engine.advance(last, head)
+    return True
+
+
+def _answer(engine: "Engine", one: _Decided) -> Answer:
+    decision, prepared = one.decision, one.prepared
+    if decision.refusal is not None:
+        return Failure(decision.refusal)
+    if prepared.header is not None:
+        engine.adopt(prepared.header.header)
+    disclosed, shown_version, erased = prepared.shown, None, None
+    for effect in decision.effects:
+        match effect:
+            case Reveal(secret, version, _):
+                match engine.open_record(secret, version):
+                    case Success(value):
+                        disclosed, shown_version = value, version
+                    case Failure(refusal):
+                        return Failure(refusal)
+                    case _:
+                        raise AssertionError
+            case EraseRecord() | WriteHeader():
+                erased = False
+            case _:
+                pass
+    if erased is False:
+        erased = engine.store.settle()
+    return Success(
+        Outcome(
+            command=one.request.command,
+            seq=decision.state.log.size - 1,
+            at=one.request.at,
+            request=one.request.id,
+            disclosed=disclosed,
+            version=shown_version,
+            erased=erased,
+        )
+    )
