@@ -38,7 +38,7 @@ def _meaning(error: Exception, path: Path) -> VaultError:
     match error:
         case apsw.NotADBError():
             return NotAVault(f"{path} is not a vault")
-        case apsw.BusyError() | apsw.LockedError():
+        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
             return VaultBusy(f"{path} is busy: another process holds it; try again")
         case apsw.FullError():
             return full(path)

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -34,7 +34,9 @@ from ironsecrets.sealing import SealedRecord, Wrap
 CHECKPOINT_PAGES = 1000
 PAGE = 500
 BUSY_TIMEOUT = 10.0
+READER_PATIENCE = 1.0
 
+_T = TypeVar("_T")
 _RECORD = "rowid, secret, version, epoch, wrap, body"
 _open_stores: "weakref.WeakSet[SqliteStore]" = weakref.WeakSet()
 
@@ -57,11 +59,13 @@ class SqliteStore:
         self._busy_timeout = busy_timeout
         self._vfs = vfs
         self._wal_pages = 0
+        self._checkpoint_pages = CHECKPOINT_PAGES
         self._commits = 0
         # The ballast was given up: what is left of it is for changes that narrow access.
         self._starved = False
         self._connection: apsw.Connection | None = None
         self._closed = False
+        self._place: tuple[int, int] | None = None
         self._ballast = Ballast(path)
         self._connected()
         _open_stores.add(self)
@@ -113,8 +117,14 @@ class SqliteStore:
 
     def _open(self) -> apsw.Connection:
         _look(self.path)
+        before = os.stat(self.path)
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
         try:
+            # Once the name was another file's, what comes back under it is not what the engine knows.
+            place = (before.st_dev, before.st_ino)
+            if self._place not in (None, place):
+                raise StoreUnavailable(f"{self.path} was replaced while it was open; open the vault again")
+            self._place = place
             connection.set_busy_timeout(int(self._busy_timeout * 1000))
             check_identity(connection, str(self.path))
             harden(connection, self._busy_timeout)
@@ -142,19 +152,36 @@ class SqliteStore:
         for header, mac, head, snapshot in self._rows(query):
             if head is None:
                 raise IntegrityError("the head of the log is missing")
-            return Image(header=header, header_mac=mac, head=head, snapshot=snapshot)
+            return Image(
+                header=_held(header, bytes),
+                header_mac=_held(mac, bytes),
+                head=_held(head, bytes),
+                snapshot=None if snapshot is None else _held(snapshot, bytes),
+            )
         return None
 
     def head(self) -> bytes:
         for (body,) in self._rows("SELECT body FROM head"):
-            return body
+            return _held(body, bytes)
         raise IntegrityError("the head of the log is missing")
 
     def stamp(self) -> int:
         # data_version counts what other connections did, not what this one did.
         connection = self._connected()
+        self._check_place()
         with translated(self.path):
             return (connection.execute("PRAGMA data_version").get << 64) + self._commits
+
+    def _check_place(self) -> None:
+        # A connection goes on with a file that has lost its name, and what it writes is lost with the process.
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._place:
+            raise StoreUnavailable(
+                f"{self.path} was moved, replaced or deleted while it was open; open the vault again"
+            )
 
     def commit(self, batch: Batch) -> bool:
         if self._starved and not batch.urgent:
@@ -173,6 +200,7 @@ class SqliteStore:
 
     def _commit(self, batch: Batch) -> bool:
         connection = self._connected()
+        self._check_place()
         try:
             with translated(self.path):
                 done = _write(connection, batch)
@@ -180,7 +208,7 @@ class SqliteStore:
         except StoreUnavailable:
             self._drop()
             raise
-        if self._wal_pages >= CHECKPOINT_PAGES:
+        if self._wal_pages >= self._checkpoint_pages:
             self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         return done
 
@@ -194,9 +222,15 @@ class SqliteStore:
     def _checkpoint(self, mode: int) -> bool:
         # The commit is durable already; a checkpoint that fails is tried again after a later one.
         try:
-            left, done = self._connected().wal_checkpoint(mode=mode)
+            connection = self._connected()
+            # A reader may stay for long: waiting for it would hold up everybody who writes.
+            connection.set_busy_timeout(int(min(self._busy_timeout, READER_PATIENCE) * 1000))
+            left, done = connection.wal_checkpoint(mode=mode)
         except apsw.Error:
             return False
+        finally:
+            if self._connection is not None:
+                self._connection.set_busy_timeout(int(self._busy_timeout * 1000))
         self._wal_pages = left - done
         self._ballast.keep()
         return left == done
@@ -210,7 +244,7 @@ class SqliteStore:
             for expected, (seq, tag, sealed) in enumerate(rows, at):
                 if seq != expected:
                     raise IntegrityError(f"entry {expected} is missing")
-                yield StoredEntry(tag=tag, sealed=sealed)
+                yield StoredEntry(tag=_held(tag, bytes), sealed=_held(sealed, bytes))
             at += len(rows)
             if at < until:
                 if stop is not None or self._rows("SELECT 1 FROM entries WHERE seq >= ? LIMIT 1", at):
@@ -231,7 +265,15 @@ class SqliteStore:
         connection = self._connected()
         with translated(self.path):
             rows: list[Any] = list(connection.executemany(query, keys))
-        return [Wrap(secret=SecretId(s), version=v, epoch=e, wrap=w) for s, v, e, w in rows]
+        return [
+            Wrap(
+                secret=SecretId(_held(secret, str)),
+                version=_held(version, int),
+                epoch=_held(epoch, int),
+                wrap=_held(wrap, bytes),
+            )
+            for secret, version, epoch, wrap in rows
+        ]
 
     def records(self) -> Iterator[SealedRecord]:
         query = f"SELECT {_RECORD} FROM records WHERE rowid > ? ORDER BY rowid LIMIT ?"
@@ -265,9 +307,22 @@ class SqliteStore:
         self._closed = True
 
 
+def _held(value: object, kind: type[_T]) -> _T:
+    # A damaged file need not keep to its own schema: STRICT and NOT NULL hold for what SQLite itself writes.
+    if not isinstance(value, kind):
+        raise IntegrityError("the database holds something of another type than it must: it is damaged")
+    return value
+
+
 def _record(row: Any) -> SealedRecord:
     secret, version, epoch, wrap, body = row
-    return SealedRecord(secret=SecretId(secret), version=version, epoch=epoch, wrap=wrap, body=body)
+    return SealedRecord(
+        secret=SecretId(_held(secret, str)),
+        version=_held(version, int),
+        epoch=_held(epoch, int),
+        wrap=_held(wrap, bytes),
+        body=_held(body, bytes),
+    )
 
 
 def _write(connection: apsw.Connection, batch: Batch) -> bool:

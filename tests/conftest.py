@@ -126,3 +126,19 @@ def provider() -> Iterator[Provider]:
     made = Provider()
     yield made
     made.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the fault regime has tried: ``record_property("faults", (what, how many, how many lost))``."""
+    figures: dict[str, list[int]] = {}
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, figure in getattr(report, "user_properties", ()):
+            if name == "faults":
+                what, tried, lost = figure
+                so_far = figures.setdefault(what, [0, 0])
+                so_far[0] += tried
+                so_far[1] += lost
+    if figures:
+        terminalreporter.section("faults")
+        for what, (tried, lost) in sorted(figures.items()):
+            terminalreporter.write_line(f"{what:64} {tried:9,} tried {lost:6,} lost")

@@ -22,11 +22,17 @@ class FaultyFile(apsw.VFSFile):
         super().xSync(flags)
 
 
+# SQLite holds on to a VFS by its address: one that is gone would take the process along.
+_living: list[apsw.VFS] = []
+
+
 class FaultyVFS(apsw.VFS):
     """``check(operation, growth in bytes)`` may raise to make an operation fail."""
 
     def __init__(self, name: str) -> None:
         self.check: Callable[[str, int], None] = lambda operation, growth: None
+        self.name = name
+        _living.append(self)
         super().__init__(name, "")
 
     def xOpen(self, name: Any, flags: list[int]) -> FaultyFile:
