@@ -31,6 +31,11 @@ def moment(micros: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
 
 
+def micros_of(when: datetime) -> int:
+    """The inverse of :func:`moment`, for any aware datetime."""
+    return (when - datetime(1970, 1, 1, tzinfo=UTC)) // MICROSECOND
+
+
 def parse_span(text: str) -> timedelta | None:
     """A length of time as people write it: ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``; None where it is none."""
     matched = re.fullmatch(r"([1-9][0-9]{0,9})([smhdw])", text)

@@ -16,6 +16,7 @@ from interpreters.sinks import Sink
 from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
 from interpreters.store import Store
 from interpreters.vault import Vault
+from interpreters.witness import Witness
 from ironsecrets.errors import VaultError, VaultExists
 from ironsecrets.header import Argon2Cost
 from ironsecrets.identifiers import parse_person_name
@@ -56,6 +57,7 @@ def open_vault(
     master_key: Passphrase | None = None,
     recovery_key: Passphrase | None = None,
     checkpoint: str | None = None,
+    witness: Witness | None = None,
     sinks: Sequence[Sink] = (),
     busy_timeout: float = BUSY_TIMEOUT,
     world: World | None = None,
@@ -63,14 +65,22 @@ def open_vault(
     """Open the vault at ``path``.
 
     ``checkpoint`` is the last signed checkpoint the caller has seen: a file that was put back to an older copy
-    is then refused. ``busy_timeout`` is in seconds. Raises :class:`ironsecrets.VaultNotFound`,
+    is then refused. So it is with a ``witness``, who remembers by himself.
+    ``busy_timeout`` is in seconds. Raises :class:`ironsecrets.VaultNotFound`,
     :class:`ironsecrets.CannotUnlock`, :class:`ironsecrets.NotAVault`, :class:`ironsecrets.NewerFormat`,
     :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`, :class:`ironsecrets.StoreUnavailable`.
     """
     credential = _credential(passphrase, master_key, recovery_key)
     with credential.material:
         where = Path(path)
-        return open_path(where, credential, checkpoint=checkpoint, sinks=sinks, busy_timeout=busy_timeout, world=world)
+        vault = open_path(where, credential, checkpoint=checkpoint, sinks=sinks, busy_timeout=busy_timeout, world=world)
+    if witness is not None:
+        try:
+            vault.shown_to(witness)
+        except BaseException:
+            vault.close()
+            raise
+    return vault
 
 
 def create_on(

@@ -5,15 +5,17 @@ from typing import TypeVar
 
 from returns.result import Failure, Result, Success
 
+from interpreters.conversions import accepted
 from interpreters.engine import Engine
 from interpreters.outcome import Verification
 from interpreters.unsealed import found
 from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
-from ironsecrets.errors import IntegrityError
+from ironsecrets.errors import IntegrityError, Refused
 from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import unwrap_key
-from ironsecrets.merkle import Frontier, leaf_hash
+from ironsecrets.merkle import OUT_OF_RANGE, Frontier, consistency_proof, inclusion_proof, leaf_hash
+from ironsecrets.proof_files import consistency_file, inclusion_file
 from ironsecrets.refusals import Tampered
 from ironsecrets.replaying import Divergence, Replayer, records_of
 from ironsecrets.sealing import open_value
@@ -35,20 +37,64 @@ def checkpoint_note(engine: Engine) -> str:
     engine.check_usable()
     with engine.lock:
         engine.catch_up()
-        log = engine.state.log
-        wrapping = engine.keys["signing-key-wrapping"]
-        private = found(unwrap_key(wrapping, engine.header.vault, "signing-key", engine.header.signing_key))
-        note = sign_checkpoint(Checkpoint(verifier_key(engine).name, log.size, log.root()), private)
-        wipe(private)
-        return note
+        return _signed(engine, engine.state.log.size, engine.state.log.root())
+
+
+def _signed(engine: Engine, size: int, root: bytes) -> str:
+    wrapping = engine.keys["signing-key-wrapping"]
+    private = found(unwrap_key(wrapping, engine.header.vault, "signing-key", engine.header.signing_key))
+    note = sign_checkpoint(Checkpoint(verifier_key(engine).name, size, root), private)
+    wipe(private)
+    return note
+
+
+def note_at(engine: Engine, size: int) -> str:
+    """A signed checkpoint of the log as it was at ``size`` entries."""
+    engine.check_usable()
+    with engine.lock:
+        engine.catch_up()
+        if not 0 <= size <= engine.state.log.size:
+            raise Refused(OUT_OF_RANGE)
+        return _signed(engine, size, root_at(engine, size))
+
+
+def _leaves(engine: Engine, size: int) -> list[bytes]:
+    return [leaf_hash(entry) for entry in engine.plain_entries(0, size)]
+
+
+def prove_inclusion(engine: Engine, seq: int) -> str:
+    """A C2SP ``tlog-proof`` that entry ``seq`` is in the log as it is now. Refusals: ``out-of-range``."""
+    engine.check_usable()
+    with engine.lock:
+        engine.catch_up()
+        size = engine.state.log.size
+        leaves = _leaves(engine, size)
+        path = accepted(inclusion_proof(leaves, seq))
+        (entry,) = engine.plain_entries(seq, seq + 1)
+        return inclusion_file(entry=entry, index=seq, proof=path, note=_signed(engine, size, engine.state.log.root()))
+
+
+def consistency_between(engine: Engine, older: int, newer: int) -> tuple[bytes, ...]:
+    """That the log at ``newer`` entries continues the one at ``older``. Refusals: ``out-of-range``."""
+    engine.check_usable()
+    with engine.lock:
+        engine.catch_up()
+        if newer > engine.state.log.size:
+            raise Refused(OUT_OF_RANGE)
+        return accepted(consistency_proof(_leaves(engine, newer), older))
+
+
+def prove_consistency(engine: Engine, older: int, newer: int) -> str:
+    """The same, as a file with both signed checkpoints."""
+    proof = consistency_between(engine, older, newer)
+    return consistency_file(proof=proof, older=note_at(engine, older), newer=note_at(engine, newer))
 
 
 def root_at(engine: Engine, size: int) -> bytes:
     """The root hash that the log had at ``size`` entries."""
-    frontier = Frontier()
-    for entry in engine.plain_entries(0, size):
-        frontier = frontier.append(leaf_hash(entry))
-    return frontier.root()
+    if size == engine.state.log.size:
+        return engine.state.log.root()
+    return Frontier().extend(leaf_hash(entry) for entry in engine.plain_entries(0, size)).root()
 
 
 def hold_against(engine: Engine, note: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ from interpreters.rotators import Rotator
 from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.sinks import SinkStatus
 from interpreters.subscriptions import Subscription
+from interpreters.unsealed import agreed
 from interpreters.viewer_handle import ViewerHandle, viewer_handle
+from interpreters.witness import Witness
 from ironsecrets.agents import authenticate
 from ironsecrets.errors import VaultError
 from ironsecrets.events import Event
@@ -30,6 +33,7 @@ from ironsecrets.grants import decide
 from ironsecrets.header import Header
 from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment, parse_person_name
 from ironsecrets.principals import Agent, Claims, Operator, Principal, parse_permissions
+from ironsecrets.reach import Account, account
 from ironsecrets.refusals import Refusal
 from ironsecrets.replaying import Divergence
 from ironsecrets.secrets import Secret
@@ -189,6 +193,33 @@ class Vault:
     def verifier_key(self) -> str:
         """The public key that checkpoints are checked with, as ``name+hash+key``."""
         return proof.verifier_key(self._engine).text()
+
+    def prove(self, seq: int) -> str:
+        """A proof that entry ``seq`` is in the log as it is now: a C2SP ``tlog-proof`` with the entry in it.
+
+        Whoever has the verifier key checks it without the vault. Refusals: ``out-of-range``.
+        """
+        return proof.prove_inclusion(self._engine, seq)
+
+    def consistency(self, older: int, newer: int | None = None) -> str:
+        """A proof that the log at ``newer`` entries (None: now) has all of its first ``older`` ones, unchanged.
+
+        Whoever has the verifier key checks it without the vault. Refusals: ``out-of-range``.
+        """
+        return proof.prove_consistency(self._engine, older, self.state.log.size if newer is None else newer)
+
+    def shown_to(self, witness: Witness) -> None:
+        """Show the log as it is now to a witness, who remembers it.
+
+        Raises :class:`ironsecrets.IntegrityError` where the witness has seen a log that this one does not continue.
+        """
+        self._engine.check_usable()
+        with self._engine.lock:
+            witness.saw(self.verifier_key(), self.checkpoint(), partial(proof.consistency_between, self._engine))
+
+    def account(self) -> Account:
+        """Who could reach what, and who did, from the first entry on."""
+        return agreed(account(self.entries()))
 
     def verify(self, progress: proof.Progress | None = None) -> Result[Verification, Divergence]:
         """Replay everything and hold header, snapshot, state and every sealed record against it."""

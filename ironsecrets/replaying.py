@@ -59,6 +59,11 @@ class Replayer:
         """How many entries the log has so far."""
         return self._size
 
+    @property
+    def current(self) -> VaultState:
+        """The state so far, without the tree and the newest time: what decisions look at."""
+        return self._state
+
     def state(self) -> VaultState:
         """The state after what was taken so far."""
         self._state = evolve(self._state, log=self._state.log.extend(self._leaves), last_at=self._last_at)

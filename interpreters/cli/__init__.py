@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from interpreters.cli import proof_commands as _proof_commands
+from interpreters.cli import report_commands as _report_commands
 from interpreters.cli.agent_commands import agent
 from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, default_name, exit_status
@@ -30,6 +32,8 @@ from interpreters.cli.vault_commands import completion, init, status, tour
 from ironsecrets.errors import VaultError
 
 PROGRAM = "ironsecrets"
+# Their commands stand under `audit`.
+_MORE_OF_AUDIT = (_proof_commands, _report_commands)
 
 
 def default_path() -> Path:

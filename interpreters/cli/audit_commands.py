@@ -1,5 +1,7 @@
 """Commands for auditors."""
 
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,9 +11,10 @@ import click
 import msgspec
 from returns.result import Failure, Success
 
-from interpreters.cli.base import QuietGroup, Session, json_option, pass_session
+from interpreters.cli.base import Moment, QuietGroup, Session, json_option, pass_session
+from interpreters.cli.log_filter import Wanted, selected
 from interpreters.cli.output import Progress, emit, progress, table, when
-from ironsecrets.audit import AuditEntry, decode_entry
+from ironsecrets.audit import AuditEntry
 from ironsecrets.checkpoint import Checkpoint, parse_verifier_key, verify_checkpoint
 from ironsecrets.encoding import as_fields
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
@@ -19,6 +22,8 @@ from ironsecrets.events import LOUD
 from ironsecrets.refusals import APPLIED
 from ironsecrets.replaying import Divergence, verify_log
 
+COLUMNS = ("SEQ", "TIME", "PRINCIPAL", "COMMAND", "ABOUT", "VERDICT")
+FOLLOW_SECONDS = 0.2
 LINE_LIMIT = 64 * 1024 + 2
 
 
@@ -27,24 +32,39 @@ def audit() -> None:
     """Read, verify and export the audit log."""
 
 
-@audit.command("log", epilog="Example: ironsecrets audit log --last 20")
-@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N entries.")
+@audit.command("log", epilog="Example: ironsecrets audit log --agent agent_researcher --since 2026-11-01T00:00Z")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N entries that fit.")
+@click.option("--agent", metavar="ID", help="What this agent asked for, and what was done about it.")
+@click.option("--secret", metavar="NAME", help="What names this secret, or a selector that covers it.")
+@click.option("--env", "environment", metavar="E", help="What names this environment.")
+@click.option("--command", metavar="TYPE", help="Commands of this type, such as lease.")
+@click.option("--verdict", metavar="V", help="applied, refused, or one refusal's code.")
+@click.option("--since", type=Moment(), metavar="TIME", help="From this moment on.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Before this moment.")
+@click.option("--follow", is_flag=True, help="Go on printing what is appended, until interrupted.")
 @json_option
 @pass_session
-def log(session: Session, last: int | None, as_json: bool) -> None:
+def log(session: Session, last: int | None, follow: bool, as_json: bool, **asked: Any) -> None:
     """Print the log. With --json, each line is one entry as it was hashed."""
+    wanted = Wanted.of(**asked)
     with session.open() as vault:
-        size = vault.state.log.size
-        entries = vault.entries(0 if last is None else max(0, size - last))
+        entries = selected(vault.entries(), wanted)
+        shown = deque(entries, maxlen=last) if last is not None else entries
         if as_json:
-            for raw in entries:
+            for raw, _ in shown:
                 click.echo(raw.decode())
-            return
-        columns = ("SEQ", "TIME", "PRINCIPAL", "COMMAND", "ABOUT", "VERDICT")
-        table("", columns, (_row(decode_entry(raw).unwrap()) for raw in entries))
+        else:
+            table("", COLUMNS, (row_of(entry) for _, entry in shown))
+        size = vault.state.log.size
+        while follow:
+            time.sleep(FOLLOW_SECONDS)
+            for raw, entry in selected(vault.entries(size), wanted):
+                click.echo(raw.decode() if as_json else "  ".join(str(cell) for cell in row_of(entry)))
+            size = vault.state.log.size
 
 
-def _row(entry: AuditEntry) -> tuple[object, ...]:
+def row_of(entry: AuditEntry) -> tuple[object, ...]:
+    """An entry for people: number, time, principal, command, what it is about, verdict."""
     from rich.text import Text
 
     fields = as_fields(entry.command)
@@ -92,7 +112,7 @@ def verify(session: Session, file: Path | None, key: str | None, checkpoint: Pat
         return
     if key is not None:
         raise click.UsageError("--key goes with an exported FILE")
-    with session.open(_read(checkpoint) if checkpoint else None) as vault, progress("verifying") as bar:
+    with session.open(read_text(checkpoint) if checkpoint else None) as vault, progress("verifying") as bar:
         result = vault.verify(bar)
     match result:
         case Success(done):
@@ -115,8 +135,8 @@ def verify(session: Session, file: Path | None, key: str | None, checkpoint: Pat
 
 
 def _verify_export(file: Path, key: str, checkpoint: Path, as_json: bool) -> None:
-    text = _read(Path(key)) if Path(key).is_file() else key
-    signed = parse_verifier_key(text).bind(lambda parsed: verify_checkpoint(_read(checkpoint), parsed))
+    text = read_text(Path(key)) if Path(key).is_file() else key
+    signed = parse_verifier_key(text).bind(lambda parsed: verify_checkpoint(read_text(checkpoint), parsed))
     match signed:
         case Success(known):
             _replay_export(file, known, as_json)
@@ -169,9 +189,11 @@ def _diverged(divergence: Divergence, as_json: bool) -> NoReturn:
     raise IntegrityError(divergence.line())
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path, limit: int = 64 * 1024) -> str:
+    """The text of a file, at most so many bytes of it."""
     try:
-        return path.read_bytes()[: 64 * 1024].decode("utf-8", "replace")
+        with path.open("rb") as stream:
+            return stream.read(limit).decode("utf-8", "replace")
     except OSError as error:
         raise _unreadable(path, error) from None
 

@@ -21,6 +21,7 @@ from interpreters.doors import open_path
 from interpreters.operator_handle import OperatorHandle
 from interpreters.sinks import JsonLinesSink
 from interpreters.vault import Vault
+from interpreters.witness import FileWitness
 from ironsecrets.errors import (
     CannotUnlock,
     IntegrityError,
@@ -40,6 +41,7 @@ PASSPHRASE_VARIABLE = "IRONSECRETS_PASSPHRASE"
 MASTER_KEY_VARIABLE = "IRON_SECRETS_MASTER_KEY"
 RECOVERY_KEY_VARIABLE = "IRONSECRETS_RECOVERY_KEY"
 AUDIT_FILE_VARIABLE = "IRONSECRETS_AUDIT_FILE"
+WITNESS_VARIABLE = "IRONSECRETS_WITNESS"
 
 NOT_FOUND = frozenset(
     {"no-secret", "no-version", "unknown-agent", "unknown-grant", "unknown-lease", "unknown-request", "unknown-slot"}
@@ -149,7 +151,15 @@ class Session:
 
     def open_with(self, credential: Credential, checkpoint: str | None = None) -> Vault:
         """The vault, unlocked with this."""
-        return open_path(self.path, credential, checkpoint=checkpoint, sinks=self.sinks())
+        vault = open_path(self.path, credential, checkpoint=checkpoint, sinks=self.sinks())
+        target = os.environ.get(WITNESS_VARIABLE)
+        if target:
+            try:
+                vault.shown_to(FileWitness(target))
+            except BaseException:
+                vault.close()
+                raise
+        return vault
 
     def sinks(self) -> tuple[JsonLinesSink, ...]:
         """The audit file that the environment asks for."""

@@ -122,7 +122,7 @@ def test_the_nth_system_call_fails(
     if not DEEP:
         codes = [codes[0], codes[-1]]
     if call == "fcntl" and persistent:
-        # Any failure of a lock of the -shm file means to SQLite that somebody holds it: it waits, ten seconds each time.
+        # A lock of the -shm file that fails is to SQLite one that somebody holds: it waits for ten seconds each time.
         codes = [("EIO", CODES["EIO"], False)]
     injected, wrong = 0, list[str]()
     for name, code, short in codes:

@@ -33,7 +33,8 @@ def work(thread):
     operator = Operator(ironsecrets.parse_person_name(f"p{me}.{thread}").unwrap())
     chance = random.Random(1000 * me + thread)
     for number in range(count):
-        name, act = chance.choice(names), chance.choice(("put", "put", "reveal", "reveal", "lease", "lease", "revoke", "grant"))
+        name = chance.choice(names)
+        act = chance.choice(("put", "put", "reveal", "reveal", "lease", "lease", "revoke", "grant"))
         value = f"{me}.{thread}.{number}"
         principal = operator
         if act == "put":

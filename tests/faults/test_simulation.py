@@ -145,7 +145,7 @@ class Simulation:
         self.calm = True
 
     def check(self) -> None:
-        log = [raw for raw in self.vaults[0].entries()]
+        log = list(self.vaults[0].entries())
         requests = [decode_entry(raw).unwrap().request for raw in log]
         assert len(requests) == len(set(requests)), "a command was recorded twice"
         frontier, roots = Frontier(), [Frontier().root()]
