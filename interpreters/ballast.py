@@ -16,7 +16,8 @@ STEP = 4096
 class Ballast:
     """The file ``<vault>-ballast``."""
 
-    def __init__(self, vault: Path) -> None:
+    def __init__(self, vault: Path, *, wanted: bool = True) -> None:
+        self._wanted = wanted
         self._path = Path(f"{vault}-ballast")
 
     def kept(self) -> bool:
@@ -26,7 +27,7 @@ class Ballast:
     def keep(self) -> None:
         """Have the ballast, where the disk has plenty of room. Not having it is no error."""
         with suppress(OSError):
-            if self.kept():
+            if not self._wanted or self.kept():
                 return
             system = os.statvfs(self._path.parent)
             if system.f_bavail * system.f_frsize < ROOM * BALLAST_BYTES:

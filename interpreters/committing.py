@@ -24,6 +24,7 @@ from ironsecrets.errors import StoreFull, StoreUnavailable, VaultBusy
 from ironsecrets.identifiers import RequestId
 from ironsecrets.principals import Principal
 from ironsecrets.refusals import Refusal
+from ironsecrets.retention import Restore
 from ironsecrets.rotation import CreatePending
 from ironsecrets.sealing import SALT_BYTES
 from ironsecrets.secrets import Put
@@ -58,7 +59,7 @@ NARROWING = frozenset(
 )
 NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
-_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey)
+_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey, Restore)
 
 Answer = Result[Outcome, Refusal]
 

@@ -118,7 +118,7 @@ def unlock(
     keys = _unlocked(header, credential)
     if not header_holds(keys["header-mac"], image.header, image.header_mac):
         raise IntegrityError("the header was changed")
-    state, snapshot_size = _restored(store, image, header, keys)
+    state, snapshot_size = restored(store, image, header, keys)
     if state.header != header_digest(image.header):
         raise IntegrityError("the header is not the one that the log knows: it was put back from an older copy")
     world = world or World()
@@ -203,7 +203,8 @@ def unlock_root(header: Header, credential: Credential) -> tuple[Slot, bytearray
     raise CannotUnlock(f"wrong {what}")
 
 
-def _restored(store: Store, image: Image, header: Header, keys: Keys) -> tuple[VaultState, int]:
+def restored(store: Store, image: Image, header: Header, keys: Keys) -> tuple[VaultState, int]:
+    """The state that an unlocked store holds, from its snapshot on, and the snapshot's size."""
     head = found(decode_head(keys, header.vault, image.head))
     state = EMPTY
     if image.snapshot is not None:

@@ -1,6 +1,7 @@
 """What an opened vault can prove: checkpoints, exports, and the verification of everything it holds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from returns.result import Failure, Result, Success
@@ -9,6 +10,7 @@ from interpreters.conversions import accepted
 from interpreters.engine import Engine
 from interpreters.outcome import Verification
 from interpreters.unsealed import found
+from interpreters.witness import Witness
 from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
 from ironsecrets.errors import IntegrityError, Refused
@@ -88,6 +90,13 @@ def prove_consistency(engine: Engine, older: int, newer: int) -> str:
     """The same, as a file with both signed checkpoints."""
     proof = consistency_between(engine, older, newer)
     return consistency_file(proof=proof, older=note_at(engine, older), newer=note_at(engine, newer))
+
+
+def show(engine: Engine, witness: Witness) -> None:
+    """Show the log as it is now to a witness, who remembers it, or refuses it (:class:`IntegrityError`)."""
+    engine.check_usable()
+    with engine.lock:
+        witness.saw(verifier_key(engine).text(), checkpoint_note(engine), partial(consistency_between, engine))
 
 
 def root_at(engine: Engine, size: int) -> bytes:

@@ -54,7 +54,9 @@ os.register_at_fork(after_in_child=_poison)
 class SqliteStore:
     """A vault in one SQLite file. ``vfs`` names another SQLite VFS, for tests of faults and power loss."""
 
-    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, vfs: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, vfs: str | None = None, ballast: bool = True
+    ) -> None:
         self.path = path
         self._busy_timeout = busy_timeout
         self._vfs = vfs
@@ -66,7 +68,7 @@ class SqliteStore:
         self._connection: apsw.Connection | None = None
         self._closed = False
         self._place: tuple[int, int] | None = None
-        self._ballast = Ballast(path)
+        self._ballast = Ballast(path, wanted=ballast)
         self._connected()
         _open_stores.add(self)
 
@@ -94,12 +96,70 @@ class SqliteStore:
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 finally:
                     connection.close()
-                _publish(making, path)
+                cls.publish(making, path)
             finally:
                 for suffix in ("", "-wal", "-shm", "-journal"):
                     with suppress(OSError):
                         os.unlink(f"{making}{suffix}")
         Ballast(path).keep()
+
+    @staticmethod
+    def publish(making: Path, path: Path) -> None:
+        """Give a finished file its name, unless the name was taken meanwhile."""
+        with translated(path):
+            descriptor = os.open(making, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            try:
+                os.link(making, path)
+            except FileExistsError:
+                raise VaultExists(f"{path} exists already; nothing was changed") from None
+            except OSError:
+                os.rename(making, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    @staticmethod
+    def copy(source: Path, target: Path) -> None:
+        """Copy a closed vault's file, or one that is in use, as it is at one moment."""
+        _look(source)
+        with translated(source):
+            reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                check_identity(reader, str(source))
+                _copied(reader, target)
+            finally:
+                reader.close()
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the file as it is at one moment. Others go on writing."""
+        with translated(self.path):
+            # A connection of its own: one step takes all pages, and nobody waits for it.
+            reader = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
+            try:
+                harden(reader, self._busy_timeout)
+                _copied(reader, target)
+            finally:
+                reader.close()
+
+    def compact(self) -> tuple[int, int, bool]:
+        """Rewrite the file without free pages: its size before and after, and whether the old pages are gone."""
+        connection = self._connected()
+        before = os.stat(self.path).st_size
+        with translated(self.path):
+            run(connection, "VACUUM")
+        final = self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return before, os.stat(self.path).st_size, final
+
+    def sound(self) -> list[str]:
+        """What SQLite's own check finds wrong with the file; nothing where it is sound."""
+        found = [str(row[0]) for row in self._rows("PRAGMA integrity_check(20)")]
+        return [] if found == ["ok"] else found
 
     def _connected(self) -> apsw.Connection:
         if self._closed:
@@ -307,6 +367,21 @@ class SqliteStore:
         self._closed = True
 
 
+def _copied(reader: apsw.Connection, target: Path) -> None:
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    os.chmod(target, 0o600)
+    writer = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        run(writer, "PRAGMA synchronous = FULL")
+        with writer.backup("main", reader, "main") as pages:
+            while not pages.done:
+                pages.step(-1)
+        run(writer, "PRAGMA journal_mode = WAL")
+        writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    finally:
+        writer.close()
+
+
 def _held(value: object, kind: type[_T]) -> _T:
     # A damaged file need not keep to its own schema: STRICT and NOT NULL hold for what SQLite itself writes.
     if not isinstance(value, kind):
@@ -377,18 +452,3 @@ def _look(path: Path) -> None:
         raise VaultNotFound(f"{path} is a symbolic link to nothing")
     if path.stat().st_size == 0:
         raise NotAVault(f"{path} is an empty file, not a vault")
-
-
-def _publish(making: Path, path: Path) -> None:
-    """Give the finished file its name, unless the name was taken meanwhile."""
-    try:
-        os.link(making, path)
-    except FileExistsError:
-        raise VaultExists(f"{path} exists already; nothing was changed") from None
-    except OSError:
-        os.rename(making, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

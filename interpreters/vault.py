@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.sinks import SinkStatus
 from interpreters.subscriptions import Subscription
 from interpreters.unsealed import agreed
+from interpreters.upkeep import Backup, Compaction, backup, compact
 from interpreters.viewer_handle import ViewerHandle, viewer_handle
 from interpreters.witness import Witness
 from ironsecrets.agents import authenticate
@@ -213,9 +213,15 @@ class Vault:
 
         Raises :class:`ironsecrets.IntegrityError` where the witness has seen a log that this one does not continue.
         """
-        self._engine.check_usable()
-        with self._engine.lock:
-            witness.saw(self.verifier_key(), self.checkpoint(), partial(proof.consistency_between, self._engine))
+        proof.show(self._engine, witness)
+
+    def backup(self, path: str | Path, progress: proof.Progress | None = None) -> Backup:
+        """Copy the vault as it is now into one new file, verified before it gets its name. Others go on writing."""
+        return backup(self._engine, Path(path), progress)
+
+    def compact(self) -> Compaction:
+        """Rewrite the file without its free pages."""
+        return compact(self._engine)
 
     def account(self) -> Account:
         """Who could reach what, and who did, from the first entry on."""

@@ -166,12 +166,10 @@ def test_a_read_only_place_for_anybody(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_creating_is_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interpreters import sqlite_store
-
     def failing(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sqlite_store, "_publish", failing)
+    monkeypatch.setattr(SqliteStore, "publish", failing)
     with pytest.raises(ironsecrets.StoreFull):
         ironsecrets.create_vault(path, master_key=MASTER_KEY)
     assert list(path.parent.iterdir()) == []

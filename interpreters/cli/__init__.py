@@ -28,6 +28,7 @@ from interpreters.cli.secret_commands import (
     rollback,
     undelete,
 )
+from interpreters.cli.upkeep_commands import backup, compact, doctor, restore
 from interpreters.cli.vault_commands import completion, init, status, tour
 from ironsecrets.errors import VaultError
 
@@ -103,6 +104,10 @@ for command in (
     rotation,
     run,
     audit,
+    backup,
+    restore,
+    compact,
+    doctor,
     completion,
 ):
     cli.add_command(command)
