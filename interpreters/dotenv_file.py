@@ -9,6 +9,8 @@ from dotenv.parser import parse_stream
 
 from ironsecrets.errors import StoreUnavailable, VaultError
 
+FILE_LIMIT = 16 * 1024 * 1024
+
 
 @attrs.frozen(kw_only=True)
 class Variable:
@@ -34,7 +36,11 @@ def read_env_file(path: Path, undone: str = "nothing was imported") -> EnvFile:
     then did not happen.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            raw = stream.read(FILE_LIMIT + 1)
+        if len(raw) > FILE_LIMIT:
+            raise VaultError(f"{path} is larger than {FILE_LIMIT // 2**20} MiB; {undone}")
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
