@@ -74,6 +74,14 @@ def test_bent_inputs_are_refused_or_read(parser: Parser, record_property: Callab
     record_property("faults", ("hostile inputs to parsers", tried, 0))
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\x0b", "\x1c"])
+def test_a_line_end_of_pythons_own_is_none_of_a_notes(end: str) -> None:
+    """Found by the fuzzer: ``splitlines`` cuts where no note ends a line, and the pieces did not unpack."""
+    parser = next(parser for parser in ALL if parser.name == "checkpoint")
+    cosigned = parser.good.decode().replace("\n— ", f"\n— some{end}body AAAA\n— ")
+    assert answered(parser, cosigned.encode())
+
+
 HUGE = {
     "nested lists": b"[" * 500_000,
     "nested objects": b'{"command":' * 200_000,
