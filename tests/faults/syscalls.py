@@ -30,7 +30,11 @@ CALLS = {
 
 @attrs.define
 class Plan:
-    """The calls so far, and which are to fail: the ``first`` of ``call``, or all from it on."""
+    """The calls so far, and which are to fail: the ``first`` of ``call``, or all from it on.
+
+    ``short`` gives half of what was asked for instead, as POSIX allows. A device that says that a file ends where it does
+    not is another matter: SQLite takes what is missing for zeros, and only the seals find it (`docs/faults.md`).
+    """
 
     call: str
     first: int
@@ -62,7 +66,7 @@ def _replaced(name: str, count: int, pointer: int) -> Callable[..., int]:
         plan = _plan
         if plan is not None and plan.fails(name):
             if plan.short and name in ("pread64", "pwrite64"):
-                return real(arguments[0], arguments[1], arguments[2] // 2, arguments[3])
+                return real(arguments[0], arguments[1], max(1, arguments[2] // 2), arguments[3])
             ctypes.set_errno(plan.code)
             return -1
         return real(*arguments)
