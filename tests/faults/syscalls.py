@@ -32,8 +32,8 @@ CALLS = {
 class Plan:
     """The calls so far, and which are to fail: the ``first`` of ``call``, or all from it on.
 
-    ``short`` gives half of what was asked for instead, as POSIX allows. A device that says that a file ends where it does
-    not is another matter: SQLite takes what is missing for zeros, and only the seals find it (`docs/faults.md`).
+    ``short`` gives half of what was asked for instead, as POSIX allows. A device that says that a file ends where it
+    does not is another matter: SQLite takes what is missing for zeros, and only the seals find it (`docs/faults.md`).
     """
 
     call: str
