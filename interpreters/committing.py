@@ -24,7 +24,7 @@ from ironsecrets.errors import StoreFull, StoreUnavailable, VaultBusy
 from ironsecrets.identifiers import RequestId
 from ironsecrets.principals import Principal
 from ironsecrets.refusals import Refusal
-from ironsecrets.retention import Restore
+from ironsecrets.retention import Archive, Restore
 from ironsecrets.rotation import CreatePending
 from ironsecrets.sealing import SALT_BYTES
 from ironsecrets.secrets import Put
@@ -59,7 +59,19 @@ NARROWING = frozenset(
 )
 NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
-_NEED_MORE = (Put, CreatePending, OpenEpoch, Rewrap, RetireEpoch, AddSlot, RemoveSlot, ChangeSlot, Rekey, Restore)
+_NEED_MORE = (
+    Put,
+    CreatePending,
+    OpenEpoch,
+    Rewrap,
+    RetireEpoch,
+    AddSlot,
+    RemoveSlot,
+    ChangeSlot,
+    Rekey,
+    Restore,
+    Archive,
+)
 
 Answer = Result[Outcome, Refusal]
 
@@ -326,6 +338,8 @@ def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
         ),
         rewrap=tuple(wrap for one in group if one.decision.refusal is None for wrap in one.prepared.rewrap),
         erase=tuple((effect.secret, effect.version) for effect in effects if isinstance(effect, EraseRecord)),
+        archive=group[0].prepared.archive if group[0].decision.refusal is None else None,
+        base=group[0].prepared.base if group[0].decision.refusal is None else None,
         urgent=all(one.request.command.type in NARROWING for one in group),
     )
     for one in group:

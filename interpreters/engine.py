@@ -16,7 +16,7 @@ from interpreters.locked_memory import allocate, guarded
 from interpreters.outcome import Ask, Outcome, Prepare
 from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store
-from interpreters.unsealed import caught_up, found, plain_entries
+from interpreters.unsealed import base_of, caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
 from ironsecrets.at_rest import (
@@ -85,6 +85,11 @@ class Engine:
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
         before = self.state.header
+        if head.size > self.state.log.size and self.store.first() > self.state.log.size:
+            # Another process has archived what this one has not seen yet.
+            image = self.store.load()
+            assert image is not None
+            self.state = base_of(image, self.keys, self.header.vault)
         self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
         self._follow_header(before)
         self._stamp, self._head = stamp, raw

@@ -10,9 +10,9 @@ from interpreters.engine import Engine
 from interpreters.proof import hold_against
 from interpreters.sinks import Sink, Sinks
 from interpreters.store import Batch, Image, Store, StoredEntry
-from interpreters.unsealed import caught_up, found, plain_entries
+from interpreters.unsealed import found, restored
 from interpreters.world import Clock, Entropy, SystemClock, SystemEntropy
-from ironsecrets.at_rest import decode_head, encode_head, request_tag, seal_entry, unseal_snapshot
+from ironsecrets.at_rest import encode_head, request_tag, seal_entry
 from ironsecrets.audit import decide
 from ironsecrets.checkpoint import public_key_of
 from ironsecrets.errors import CannotUnlock, IntegrityError, NewerFormat, NotAVault
@@ -43,7 +43,7 @@ from ironsecrets.principals import Operator
 from ironsecrets.refusals import Tampered
 from ironsecrets.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES
 from ironsecrets.sensitive import wipe
-from ironsecrets.state import EMPTY, VaultState
+from ironsecrets.state import EMPTY
 from ironsecrets.vault import Create, Request
 
 
@@ -118,7 +118,7 @@ def unlock(
     keys = _unlocked(header, credential)
     if not header_holds(keys["header-mac"], image.header, image.header_mac):
         raise IntegrityError("the header was changed")
-    state, snapshot_size = restored(store, image, header, keys)
+    state, snapshot_size = restored(store, image, keys, header.vault)
     if state.header != header_digest(image.header):
         raise IntegrityError("the header is not the one that the log knows: it was put back from an older copy")
     world = world or World()
@@ -201,16 +201,3 @@ def unlock_root(header: Header, credential: Credential) -> tuple[Slot, bytearray
         kinds = " or ".join(sorted({slot.kind.replace("-", " ") for slot in header.slots}))
         raise CannotUnlock(f"this vault is unlocked with a {kinds}, not with a {what}")
     raise CannotUnlock(f"wrong {what}")
-
-
-def restored(store: Store, image: Image, header: Header, keys: Keys) -> tuple[VaultState, int]:
-    """The state that an unlocked store holds, from its snapshot on, and the snapshot's size."""
-    head = found(decode_head(keys, header.vault, image.head))
-    state = EMPTY
-    if image.snapshot is not None:
-        state = found(unseal_snapshot(keys, header.vault, image.snapshot))
-        if state.log.size > head.size:
-            raise IntegrityError("the log is shorter than its snapshot: it was cut or put back to an older copy")
-    snapshot_size = state.log.size
-    tail = plain_entries(store, keys, header.vault, snapshot_size, head.size)
-    return caught_up(state, tail, head), snapshot_size

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import attrs
 
-from interpreters.store import Batch, Image, RecordKey, StoredEntry
+from interpreters.store import Archived, Batch, Image, RecordKey, StoredEntry
+from ironsecrets.errors import IntegrityError
 from ironsecrets.identifiers import SecretId
 from ironsecrets.sealing import SealedRecord, Wrap
 
@@ -22,6 +23,7 @@ class MemoryStore:
         self._tags: dict[bytes, int] = {}
         self._records: dict[RecordKey, SealedRecord] = {}
         self._commits = 0
+        self._archives: list[Archived] = []
 
     def load(self) -> Image | None:
         return self._image
@@ -34,10 +36,10 @@ class MemoryStore:
 
     def commit(self, batch: Batch) -> bool:
         with self._lock:
-            if len(self._entries) != batch.expected_size:
+            if self.first() + len(self._entries) != batch.expected_size:
                 return False
             self._image = self._changed(batch)
-            for number, entry in enumerate(batch.entries, len(self._entries)):
+            for number, entry in enumerate(batch.entries, batch.expected_size):
                 self._tags[entry.tag] = number
             self._entries += batch.entries
             self._records.update({(kept.secret, kept.version): kept for kept in batch.keep})
@@ -46,6 +48,12 @@ class MemoryStore:
             for new in batch.rewrap:
                 old = self._records[new.secret, new.version]
                 self._records[new.secret, new.version] = attrs.evolve(old, epoch=new.epoch, wrap=new.wrap)
+            if batch.archive is not None:
+                at = batch.archive.stop - self.first()
+                for entry in self._entries[:at]:
+                    del self._tags[entry.tag]
+                self._entries = self._entries[at:]
+                self._archives.append(batch.archive)
             self._commits += 1
             return True
 
@@ -60,10 +68,20 @@ class MemoryStore:
             header_mac=mac,
             head=image.head if batch.head is None else batch.head,
             snapshot=image.snapshot if batch.snapshot is None else batch.snapshot,
+            base=image.base if batch.base is None else batch.base,
         )
 
     def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
-        yield from self._entries[start:stop]
+        first, entries = self.first(), self._entries
+        if start < first:
+            raise IntegrityError(f"entry {start} is missing")
+        yield from entries[start - first : None if stop is None else stop - first]
+
+    def archives(self) -> Sequence[Archived]:
+        return tuple(self._archives)
+
+    def first(self) -> int:
+        return self._archives[-1].stop if self._archives else 0
 
     def find(self, tag: bytes) -> int | None:
         return self._tags.get(tag)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import attrs
 from returns.result import Result
 
+from interpreters.store import Archived
 from ironsecrets.drafts import Draft
 from ironsecrets.header import Header, encode_header, header_mac
 from ironsecrets.identifiers import RequestId
@@ -41,6 +42,8 @@ class Prepared:
     shown: Sensitive | None = None
     rewrap: tuple[Wrap, ...] = ()
     header: NewHeader | None = None
+    archive: Archived | None = None
+    base: bytes | None = None
 
 
 Prepare = Callable[[VaultState, int], Result[Prepared, Refusal]]
@@ -68,9 +71,11 @@ class Outcome:
 
 @attrs.frozen(kw_only=True)
 class Verification:
-    """What a whole verification has shown: so many entries replayed, so many records opened, this root."""
+    """What a whole verification has shown: of so many entries all but the ``archived`` first ones replayed, so many
+    records opened, this root."""
 
     entries: int
+    archived: int = 0
     records: int
     secrets: int
     root: bytes

@@ -9,7 +9,7 @@ from returns.result import Failure, Result, Success
 from interpreters.conversions import accepted
 from interpreters.engine import Engine
 from interpreters.outcome import Verification
-from interpreters.unsealed import found
+from interpreters.unsealed import archived_leaves, base_of, found
 from interpreters.witness import Witness
 from ironsecrets.at_rest import request_tag, unseal_entry, unseal_snapshot
 from ironsecrets.checkpoint import Checkpoint, VerifierKey, origin_of, sign_checkpoint, verify_checkpoint
@@ -18,7 +18,7 @@ from ironsecrets.header import header_digest, header_holds, raw_bytes
 from ironsecrets.keyring import unwrap_key
 from ironsecrets.merkle import OUT_OF_RANGE, Frontier, consistency_proof, inclusion_proof, leaf_hash
 from ironsecrets.proof_files import consistency_file, inclusion_file
-from ironsecrets.refusals import Tampered
+from ironsecrets.refusals import Refusal, Tampered
 from ironsecrets.replaying import Divergence, Replayer, records_of
 from ironsecrets.sealing import open_value
 from ironsecrets.sensitive import wipe
@@ -26,6 +26,9 @@ from ironsecrets.state import EMPTY, VaultState
 
 Progress = Callable[[int, int], None]
 ATTEMPTS = 5
+ARCHIVED = Refusal(
+    "archived", "that entry is archived: its segment file has it, and proves it with the segment's checkpoint"
+)
 _T = TypeVar("_T")
 
 
@@ -60,8 +63,20 @@ def note_at(engine: Engine, size: int) -> str:
         return _signed(engine, size, root_at(engine, size))
 
 
-def _leaves(engine: Engine, size: int) -> list[bytes]:
-    return [leaf_hash(entry) for entry in engine.plain_entries(0, size)]
+def base_state(engine: Engine) -> VaultState:
+    """The state before the first entry that is not archived."""
+    image = engine.store.load()
+    if image is None:
+        raise IntegrityError("the store holds no vault")
+    return base_of(image, engine.keys, engine.header.vault)
+
+
+def leaves_of(engine: Engine, size: int) -> list[bytes]:
+    """The leaf hashes of the first ``size`` entries, archived or not."""
+    leaves = archived_leaves(engine.store, engine.keys, engine.header.vault)
+    if size > len(leaves):
+        leaves += [leaf_hash(entry) for entry in engine.plain_entries(len(leaves), size)]
+    return leaves[:size]
 
 
 def prove_inclusion(engine: Engine, seq: int) -> str:
@@ -70,8 +85,9 @@ def prove_inclusion(engine: Engine, seq: int) -> str:
     with engine.lock:
         engine.catch_up()
         size = engine.state.log.size
-        leaves = _leaves(engine, size)
-        path = accepted(inclusion_proof(leaves, seq))
+        path = accepted(inclusion_proof(leaves_of(engine, size), seq))
+        if seq < engine.state.archived:
+            raise Refused(ARCHIVED)
         (entry,) = engine.plain_entries(seq, seq + 1)
         return inclusion_file(entry=entry, index=seq, proof=path, note=_signed(engine, size, engine.state.log.root()))
 
@@ -83,7 +99,7 @@ def consistency_between(engine: Engine, older: int, newer: int) -> tuple[bytes, 
         engine.catch_up()
         if newer > engine.state.log.size:
             raise Refused(OUT_OF_RANGE)
-        return accepted(consistency_proof(_leaves(engine, newer), older))
+        return accepted(consistency_proof(leaves_of(engine, newer), older))
 
 
 def prove_consistency(engine: Engine, older: int, newer: int) -> str:
@@ -103,7 +119,7 @@ def root_at(engine: Engine, size: int) -> bytes:
     """The root hash that the log had at ``size`` entries."""
     if size == engine.state.log.size:
         return engine.state.log.root()
-    return Frontier().extend(leaf_hash(entry) for entry in engine.plain_entries(0, size)).root()
+    return Frontier().extend(leaves_of(engine, size)).root()
 
 
 def hold_against(engine: Engine, note: str) -> None:
@@ -160,17 +176,34 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
                 snapshot = state
             case _:
                 return _beside("snapshot", "a snapshot that opens", "one that was changed or put back")
+    base = EMPTY
+    if image.base is not None:
+        match unseal_snapshot(engine.keys, engine.header.vault, image.base):
+            case Success(state):
+                base = state
+            case _:
+                return _beside("base", "a snapshot that opens", "one that was changed or put back")
+    if base.log.size != engine.store.first() or base.log.size != engine.state.archived:
+        return _beside("base", f"the state at {engine.state.archived} entries, which are archived", "another one")
+    try:
+        leaves = archived_leaves(engine.store, engine.keys, engine.header.vault)
+    except IntegrityError as error:
+        return _beside("archive", "the leaf hashes of every archived entry", error.what)
+    if Frontier().extend(leaves) != base.log:
+        return _beside("archive", "leaf hashes that lead to the base", "others")
     return (
-        _replayed(engine, snapshot, progress)
+        _replayed(engine, base, snapshot, progress)
         .bind(lambda state: _state_held(engine, state))
         .bind(lambda state: _records_held(engine, state, progress))
     )
 
 
-def _replayed(engine: Engine, snapshot: VaultState | None, progress: Progress | None) -> Result[VaultState, Divergence]:
-    replayer, size = Replayer(EMPTY), engine.state.log.size
+def _replayed(
+    engine: Engine, base: VaultState, snapshot: VaultState | None, progress: Progress | None
+) -> Result[VaultState, Divergence]:
+    replayer, size = Replayer(base), engine.state.log.size
     vault = engine.header.vault
-    for seq, stored in enumerate(engine.store.entries(0)):
+    for seq, stored in enumerate(engine.store.entries(base.log.size), base.log.size):
         if seq >= size:
             return _at(seq, "size", f"{size} entries, as the head says", "an entry beyond them")
         match unseal_entry(engine.keys, vault, seq, stored.sealed):
@@ -224,6 +257,7 @@ def _records_held(engine: Engine, state: VaultState, progress: Progress | None) 
     return Success(
         Verification(
             entries=state.log.size,
+            archived=state.archived,
             records=total,
             secrets=len(state.secrets.by_id),
             root=state.log.root(),

@@ -22,6 +22,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE entries (seq INTEGER PRIMARY KEY, request BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
     CREATE TABLE records (secret TEXT NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL,
         wrap BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (secret, version)) STRICT;
+    CREATE TABLE base (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE archives (start INTEGER PRIMARY KEY, stop INTEGER NOT NULL, leaves BLOB NOT NULL) STRICT;
     """,
 )
 

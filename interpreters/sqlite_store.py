@@ -17,16 +17,15 @@ import apsw
 from interpreters.ballast import Ballast
 from interpreters.leader import file_lock
 from interpreters.sqlite_errors import full, translated
+from interpreters.sqlite_files import copied, look, publish
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
-from interpreters.store import Batch, Image, RecordKey, StoredEntry
+from interpreters.store import Archived, Batch, Image, RecordKey, StoredEntry
 from ironsecrets.errors import (
     IntegrityError,
-    NotAVault,
     StoreFull,
     StoreUnavailable,
     VaultClosed,
     VaultExists,
-    VaultNotFound,
 )
 from ironsecrets.identifiers import SecretId
 from ironsecrets.sealing import SealedRecord, Wrap
@@ -96,7 +95,7 @@ class SqliteStore:
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 finally:
                     connection.close()
-                cls.publish(making, path)
+                publish(making, path)
             finally:
                 for suffix in ("", "-wal", "-shm", "-journal"):
                     with suppress(OSError):
@@ -104,35 +103,14 @@ class SqliteStore:
         Ballast(path).keep()
 
     @staticmethod
-    def publish(making: Path, path: Path) -> None:
-        """Give a finished file its name, unless the name was taken meanwhile."""
-        with translated(path):
-            descriptor = os.open(making, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            try:
-                os.link(making, path)
-            except FileExistsError:
-                raise VaultExists(f"{path} exists already; nothing was changed") from None
-            except OSError:
-                os.rename(making, path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-
-    @staticmethod
     def copy(source: Path, target: Path) -> None:
         """Copy a closed vault's file, or one that is in use, as it is at one moment."""
-        _look(source)
+        look(source)
         with translated(source):
             reader = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 check_identity(reader, str(source))
-                _copied(reader, target)
+                copied(reader, target)
             finally:
                 reader.close()
 
@@ -143,7 +121,7 @@ class SqliteStore:
             reader = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
             try:
                 harden(reader, self._busy_timeout)
-                _copied(reader, target)
+                copied(reader, target)
             finally:
                 reader.close()
 
@@ -176,7 +154,7 @@ class SqliteStore:
         return self._connection
 
     def _open(self) -> apsw.Connection:
-        _look(self.path)
+        look(self.path)
         before = os.stat(self.path)
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs)
         try:
@@ -208,8 +186,11 @@ class SqliteStore:
             return run(connection, sql, parameters)
 
     def load(self) -> Image | None:
-        query = "SELECT body, mac, (SELECT body FROM head), (SELECT sealed FROM snapshot) FROM header"
-        for header, mac, head, snapshot in self._rows(query):
+        query = (
+            "SELECT body, mac, (SELECT body FROM head), (SELECT sealed FROM snapshot), (SELECT sealed FROM base)"
+            " FROM header"
+        )
+        for header, mac, head, snapshot, base in self._rows(query):
             if head is None:
                 raise IntegrityError("the head of the log is missing")
             return Image(
@@ -217,6 +198,7 @@ class SqliteStore:
                 header_mac=_held(mac, bytes),
                 head=_held(head, bytes),
                 snapshot=None if snapshot is None else _held(snapshot, bytes),
+                base=None if base is None else _held(base, bytes),
             )
         return None
 
@@ -311,6 +293,16 @@ class SqliteStore:
                     raise IntegrityError(f"entry {at} is missing")
                 return
 
+    def archives(self) -> Sequence[Archived]:
+        rows = self._rows("SELECT start, stop, leaves FROM archives ORDER BY start")
+        return [
+            Archived(start=_held(start, int), stop=_held(stop, int), leaves=_held(leaves, bytes))
+            for start, stop, leaves in rows
+        ]
+
+    def first(self) -> int:
+        return _held(self._rows("SELECT coalesce(max(stop), 0) FROM archives")[0][0], int)
+
     def find(self, tag: bytes) -> int | None:
         rows = self._rows("SELECT seq FROM entries WHERE request = ?", tag)
         return rows[0][0] if rows else None
@@ -367,21 +359,6 @@ class SqliteStore:
         self._closed = True
 
 
-def _copied(reader: apsw.Connection, target: Path) -> None:
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    os.chmod(target, 0o600)
-    writer = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        run(writer, "PRAGMA synchronous = FULL")
-        with writer.backup("main", reader, "main") as pages:
-            while not pages.done:
-                pages.step(-1)
-        run(writer, "PRAGMA journal_mode = WAL")
-        writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    finally:
-        writer.close()
-
-
 def _held(value: object, kind: type[_T]) -> _T:
     # A damaged file need not keep to its own schema: STRICT and NOT NULL hold for what SQLite itself writes.
     if not isinstance(value, kind):
@@ -426,6 +403,12 @@ def _fill(connection: apsw.Connection, batch: Batch) -> None:
         run(connection, "INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
     if batch.head is not None:
         run(connection, "INSERT OR REPLACE INTO head VALUES (1, ?)", (batch.head,))
+    if batch.base is not None:
+        run(connection, "INSERT OR REPLACE INTO base VALUES (1, ?)", (batch.base,))
+    if batch.archive is not None:
+        kept = (batch.archive.start, batch.archive.stop, batch.archive.leaves)
+        run(connection, "INSERT INTO archives VALUES (?, ?, ?)", kept)
+        run(connection, "DELETE FROM entries WHERE seq < ?", (batch.archive.stop,))
     if batch.snapshot is not None:
         run(connection, "INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
     for kept in batch.keep:
@@ -441,14 +424,3 @@ def _fill(connection: apsw.Connection, batch: Batch) -> None:
         )
     for secret, version in batch.erase:
         run(connection, "DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))
-
-
-def _look(path: Path) -> None:
-    if not os.path.lexists(path):
-        raise VaultNotFound(f"there is no vault at {path}; create one with: ironsecrets --vault {path} init")
-    if path.is_dir():
-        raise NotAVault(f"{path} is a folder, not a vault file")
-    if path.is_symlink() and not path.exists():
-        raise VaultNotFound(f"{path} is a symbolic link to nothing")
-    if path.stat().st_size == 0:
-        raise NotAVault(f"{path} is an empty file, not a vault")

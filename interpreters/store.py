@@ -25,20 +25,32 @@ class StoredEntry:
 
 @attrs.frozen(kw_only=True)
 class Image:
-    """What is needed to open: the header with its MAC, the head of the log, and the last snapshot."""
+    """What is needed to open: the header with its MAC, the head of the log, the last snapshot, and ``base``, the
+    snapshot where the entries begin, if older ones are archived."""
 
     header: bytes
     header_mac: bytes
     head: bytes
     snapshot: bytes | None
+    base: bytes | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Archived:
+    """Entries number ``start`` up to but without ``stop``, of which a store keeps the sealed leaf hashes only."""
+
+    start: int
+    stop: int
+    leaves: bytes
 
 
 @attrs.frozen(kw_only=True)
 class Batch:
     """One atomic, durable change, on condition that the log has ``expected_size`` entries.
 
-    None and empty leave things as they are. ``urgent`` marks a change that only narrows access: a store that
-    has no space left should find some for it.
+    None and empty leave things as they are. ``archive`` replaces entries by what is kept of them, and ``base`` then
+    is the snapshot of the state before the first that is left. ``urgent`` marks a change that only narrows access: a
+    store that has no space left should find some for it.
     """
 
     expected_size: int
@@ -50,6 +62,8 @@ class Batch:
     erase: tuple[RecordKey, ...] = ()
     rewrap: tuple[Wrap, ...] = ()
     urgent: bool = False
+    archive: Archived | None = None
+    base: bytes | None = None
 
 
 class Store(Protocol):
@@ -76,7 +90,16 @@ class Store(Protocol):
         ...
 
     def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
-        """Entries number ``start`` up to but without ``stop`` (None: all there are), in order."""
+        """Entries number ``start`` up to but without ``stop`` (None: all there are), in order. Asking for one that is
+        archived raises :class:`ironsecrets.IntegrityError`."""
+        ...
+
+    def archives(self) -> Sequence[Archived]:
+        """What is kept of archived entries, in order."""
+        ...
+
+    def first(self) -> int:
+        """The number of the first entry that is not archived."""
         ...
 
     def find(self, tag: bytes) -> int | None:

@@ -11,11 +11,13 @@ from returns.result import Failure, Success
 from interpreters.conversions import accepted
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
-from interpreters.genesis import restored, unlock
+from interpreters.genesis import unlock
 from interpreters.outcome import Prepared, Verification
 from interpreters.proof import Progress, show, verify
 from interpreters.sinks import Sink, Sinks
+from interpreters.sqlite_files import publish
 from interpreters.sqlite_store import SqliteStore
+from interpreters.unsealed import restored
 from interpreters.witness import Witness
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultError, VaultExists
 from ironsecrets.header import header_digest
@@ -96,7 +98,7 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
         else:
             raise VaultBusy("others kept changing the vault's keys; try again")
         size = making.stat().st_size
-        SqliteStore.publish(making, target)
+        publish(making, target)
     finally:
         _gone(making)
     return Backup(path=target, verification=shown, size=size)
@@ -112,7 +114,7 @@ def _same_keys(engine: Engine, store: SqliteStore) -> Engine | None:
         header, keys = engine.header, engine.keys
         if header_digest(image.header) != engine.state.header:
             return None
-        state, size = restored(store, image, header, keys)
+        state, size = restored(store, image, keys, header.vault)
     return Engine(
         store=store,
         keys=keys,
@@ -158,7 +160,7 @@ def restore(
                 engine.close()
         finally:
             store.close()
-        SqliteStore.publish(making, target)
+        publish(making, target)
     finally:
         _gone(making)
     return shown

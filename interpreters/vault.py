@@ -1,7 +1,7 @@
 """An opened vault: handles for principals, ``execute`` for functional callers, and what auditors take with them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -10,7 +10,8 @@ from returns.result import Result
 
 from interpreters import proof
 from interpreters.agent_handle import AgentHandle
-from interpreters.conversions import accepted
+from interpreters.archiving import Archiving, Shown, archive, check_segments
+from interpreters.conversions import accepted, micros_of
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
 from interpreters.files import make_folder, write_private
@@ -183,8 +184,10 @@ class Vault:
         return self._engine.header
 
     def entries(self, start: int = 0) -> Iterator[bytes]:
-        """The log's entries from number ``start``, each as the exact bytes that were hashed."""
-        return self._engine.plain_entries(start, self.state.log.size)
+        """The log's entries from number ``start``, each as the exact bytes that were hashed. Those that are archived
+        are left out."""
+        state = self.state
+        return self._engine.plain_entries(max(start, state.archived), state.log.size)
 
     def checkpoint(self) -> str:
         """A signed checkpoint of the log as it is now (C2SP tlog-checkpoint). Keep it, and open with it."""
@@ -219,13 +222,35 @@ class Vault:
         """Copy the vault as it is now into one new file, verified before it gets its name. Others go on writing."""
         return backup(self._engine, Path(path), progress)
 
+    def archive(
+        self, name: str, *, before: datetime, folder: str | Path, progress: proof.Progress | None = None
+    ) -> Archiving:
+        """Move all entries from before a moment (an aware datetime) into a signed segment file in ``folder``.
+
+        What they did stays, and proofs and checkpoints hold as before. ``name`` is the operator's, for the log.
+        Refusals: ``nothing-to-archive``.
+        """
+        operator = Operator(accepted(parse_person_name(name)))
+        return archive(self._engine, operator, before=micros_of(before), folder=Path(folder), progress=progress)
+
+    def check_segments(self, folder: str | Path, progress: proof.Progress | None = None) -> Result[Shown, Divergence]:
+        """Hold the segment files in ``folder`` against this vault's log, and say what nobody can show any more."""
+        self._engine.check_usable()
+        with self._engine.lock:
+            self._engine.catch_up()
+            leaves = proof.leaves_of(self._engine, self._engine.state.archived)
+            return check_segments(self._engine, Path(folder), leaves, progress)
+
     def compact(self) -> Compaction:
         """Rewrite the file without its free pages."""
         return compact(self._engine)
 
     def account(self) -> Account:
-        """Who could reach what, and who did, from the first entry on."""
-        return agreed(account(self.entries()))
+        """Who could reach what, and who did, from the first entry on that is not archived."""
+        self._engine.check_usable()
+        with self._engine.lock:
+            self._engine.catch_up()
+            return agreed(account(self.entries(), proof.base_state(self._engine)))
 
     def verify(self, progress: proof.Progress | None = None) -> Result[Verification, Divergence]:
         """Replay everything and hold header, snapshot, state and every sealed record against it."""
@@ -237,6 +262,11 @@ class Vault:
         Whoever has the three can verify and replay the log without the vault.
         """
         target = Path(folder)
+        if self.state.archived:
+            raise VaultError(
+                f"the first {self.state.archived} entries are archived, and an export is a whole log; archive the rest"
+                " too, and verify the segments"
+            )
         make_folder(target)
         with self._engine.lock:
             note = self.checkpoint()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interpreters.agent_handle import AgentHandle
+    from interpreters.archiving import Archiving, Shown
     from interpreters.async_handles import AsyncAgentHandle, AsyncLeaseHandle, AsyncOperatorHandle, AsyncViewerHandle
     from interpreters.async_vault import AsyncVault, create_vault_async, open_vault_async
     from interpreters.command_rotator import CommandRotator
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from interpreters.sinks import JsonLinesSink, LoggingSink
     from interpreters.subscriptions import Subscription
     from interpreters.supply import AsyncKeyProvider, KeyProvider
+    from interpreters.upkeep import Backup, Compaction
     from interpreters.value_rotation import Rotated
     from interpreters.vault import Vault
     from interpreters.viewer_handle import ViewerHandle
+    from interpreters.witness import FileWitness, Witness
     from ironsecrets.access_requests import (
         AccessRequest,
         ApproveRequest,
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
     from ironsecrets.masking import mask
     from ironsecrets.principals import Agent, Claims, Operator, Viewer
     from ironsecrets.rates import Rate
+    from ironsecrets.reach import Account, Attempt, Reach
     from ironsecrets.reading import ListEntries, MaskValue, RevealValue
     from ironsecrets.refusals import Refusal
     from ironsecrets.removal import Delete, Destroy, Erase, Undelete
@@ -107,6 +111,10 @@ if TYPE_CHECKING:
     from ironsecrets.suspension import SetSuspensionPolicy, SuspensionPolicy
 
 _ROOMS: dict[str, tuple[str, ...]] = {
+    "interpreters.archiving": ("Archiving", "Shown"),
+    "interpreters.upkeep": ("Backup", "Compaction"),
+    "interpreters.witness": ("FileWitness", "Witness"),
+    "ironsecrets.reach": ("Account", "Attempt", "Reach"),
     "interpreters.agent_handle": ("AgentHandle",),
     "interpreters.async_handles": (
         "AsyncAgentHandle",
@@ -312,22 +320,27 @@ def __dir__() -> list[str]:
 __all__ = [
     "AbortRotation",
     "AccessRequest",
+    "Account",
     "Agent",
     "AgentHandle",
     "ApproveRequest",
+    "Archiving",
     "AsyncAgentHandle",
     "AsyncKeyProvider",
     "AsyncLeaseHandle",
     "AsyncOperatorHandle",
     "AsyncVault",
     "AsyncViewerHandle",
+    "Attempt",
     "Authoriser",
+    "Backup",
     "BreakGlass",
     "CallableRotator",
     "CannotUnlock",
     "Claims",
     "ClearRotation",
     "CommandRotator",
+    "Compaction",
     "Conditions",
     "DeclineRequest",
     "Delete",
@@ -341,6 +354,7 @@ __all__ = [
     "Erase",
     "Event",
     "FailRotation",
+    "FileWitness",
     "FinishRotation",
     "FromVault",
     "ICTokens",
@@ -376,6 +390,7 @@ __all__ = [
     "Pass",
     "Put",
     "Rate",
+    "Reach",
     "RedactingFilter",
     "RedactingStream",
     "Refusal",
@@ -404,6 +419,7 @@ __all__ = [
     "SetRequestPolicy",
     "SetRotation",
     "SetSuspensionPolicy",
+    "Shown",
     "StoreFull",
     "StoreUnavailable",
     "Subscription",
@@ -423,6 +439,7 @@ __all__ = [
     "Verification",
     "Viewer",
     "ViewerHandle",
+    "Witness",
     "create_vault",
     "create_vault_async",
     "load_rotators",

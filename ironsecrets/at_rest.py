@@ -5,6 +5,7 @@ key can neither add an entry nor cut the log without being found at the next ope
 """
 
 import hmac
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from returns.result import Failure, Result, Success
 from ironsecrets.encoding import canonical, decode_canonical, length_prefixed
 from ironsecrets.identifiers import Digest, DigestField, RequestId, Size, VaultId
 from ironsecrets.keyring import Keys
-from ironsecrets.merkle import Frontier
+from ironsecrets.merkle import HASH_BYTES, Frontier
 from ironsecrets.refusals import Tampered
 from ironsecrets.sealing import SUITE, seal, unseal
 from ironsecrets.snapshot import decode_snapshot, encode_snapshot
@@ -73,6 +74,27 @@ def unseal_snapshot(keys: Keys, vault: VaultId, sealed: bytes) -> Result[VaultSt
     return unseal(keys["snapshots"], _snapshot_context(vault), sealed, "snapshot").bind(
         lambda raw: decode_snapshot(bytes(raw))
     )
+
+
+def seal_leaves(keys: Keys, vault: VaultId, start: int, leaves: Sequence[bytes], salt: bytes) -> bytes:
+    """The leaf hashes of archived entries, from number ``start`` on, as a store keeps them."""
+    context = length_prefixed("ironsecrets/v1/leaves", SUITE, vault, start, start + len(leaves))
+    return seal(keys["entries"], context, salt, b"".join(leaves))
+
+
+def unseal_leaves(keys: Keys, vault: VaultId, start: int, stop: int, sealed: bytes) -> Result[list[bytes], Tampered]:
+    """The inverse of :func:`seal_leaves`."""
+    what = f"leaf hashes of the archived entries {start} to {stop - 1}"
+    if not 0 <= start < stop < 2**53:
+        return Failure(Tampered(what))
+    context = length_prefixed("ironsecrets/v1/leaves", SUITE, vault, start, stop)
+
+    def cut(raw: bytearray) -> Result[list[bytes], Tampered]:
+        if len(raw) != HASH_BYTES * (stop - start):
+            return Failure(Tampered(what))
+        return Success([bytes(raw[at : at + HASH_BYTES]) for at in range(0, len(raw), HASH_BYTES)])
+
+    return unseal(keys["entries"], context, sealed, what).bind(cut)
 
 
 def _mac(keys: Keys, vault: VaultId, body: bytes) -> bytes:

@@ -139,6 +139,7 @@ MATRIX: dict[str, frozenset[Role]] = {
     "remove-slot": _OPERATOR,
     "change-slot": _OPERATOR,
     "rekey": _OPERATOR,
+    "archive": _OPERATOR,
     "restore": _OPERATOR,
 }
 """Command type to the roles that may ask for it. What does not stand here is permitted to nobody."""

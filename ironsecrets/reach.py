@@ -79,6 +79,16 @@ class _Ledger:
     leases: dict[tuple[GrantId, SecretId], list[int]] = attrs.field(factory=dict[tuple[GrantId, SecretId], "list[int]"])
     attempts: list[Attempt] = attrs.field(factory=list[Attempt])
 
+    def begin(self, state: VaultState) -> None:
+        """What was there before the first entry: since when, the state itself says."""
+        for grant in state.grants.by_id.values():
+            self.grants[grant.id] = (grant, _Life(grant.created_at))
+        for secret in state.secrets.by_id.values():
+            life = _Life(secret.created_at)
+            if secret.deleted_at is not None:
+                life.end(secret.deleted_at, "delete")
+            self.secrets[secret.id] = (secret.environment, secret.name, [life])
+
     def take(self, before: VaultState, entry: AuditEntry, after: VaultState) -> None:
         at, command = entry.at, entry.command
         if after.grants.by_scope is not before.grants.by_scope:
@@ -170,6 +180,7 @@ class _Ledger:
 def account(entries: Iterable[bytes], state: VaultState = EMPTY) -> Result[Account, Divergence]:
     """What the log says of who could reach what, as it replays; or the first divergence."""
     ledger, replayer, last = _Ledger(), Replayer(state), state
+    ledger.begin(state)
     for raw in entries:
         taken = replayer.take(raw)
         if isinstance(taken, Divergence):

@@ -35,6 +35,7 @@ from ironsecrets.kill_switch import Sealed
 from ironsecrets.leases import Lease, Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Tampered
+from ironsecrets.retention import Segments
 from ironsecrets.secrets import Secret, Secrets
 from ironsecrets.slots import SlotRecord, Slots
 from ironsecrets.state import Oversight, VaultState
@@ -61,6 +62,7 @@ class _Snapshot:
     rewrapped: tuple[SecretIdField, ...]
     sealed: Sealed | None
     secrets: tuple[Secret, ...]
+    segments: Segments
     size: Size
     slots: tuple[SlotRecord, ...]
     root_generation: Ordinal
@@ -104,6 +106,7 @@ def encode_snapshot(state: VaultState) -> bytes:
             rewrapped=tuple(sorted(state.rewrapped)),
             sealed=state.sealed,
             secrets=_sorted(state.secrets.by_id.values(), "id"),
+            segments=state.oversight.segments,
             size=state.log.size,
             slots=state.slots.all,
             root_generation=state.slots.generation,
@@ -153,6 +156,7 @@ def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
                 request_policy=snapshot.request_policy,
                 suspension=snapshot.suspension,
                 sealed=snapshot.sealed,
+                segments=snapshot.segments,
             ),
             log=frontier,
             last_at=snapshot.last_at,

@@ -14,6 +14,7 @@ from ironsecrets.kill_switch import Sealed
 from ironsecrets.leases import Leases
 from ironsecrets.merkle import Frontier
 from ironsecrets.refusals import Refusal
+from ironsecrets.retention import Segments, archived
 from ironsecrets.secrets import Secrets
 from ironsecrets.slots import Slots
 from ironsecrets.suspension import DEFAULT_POLICY, SuspensionPolicy
@@ -21,12 +22,14 @@ from ironsecrets.suspension import DEFAULT_POLICY, SuspensionPolicy
 
 @attrs.frozen(kw_only=True)
 class Oversight:
-    """What operators hold over agents: requests and how they are settled, automatic suspension, the kill switch."""
+    """What operators hold over agents, and over the log: requests and how they are settled, automatic suspension, the
+    kill switch, and which entries are archived."""
 
     access_requests: AccessRequests = AccessRequests()
     request_policy: RequestPolicy = DEFAULT_REQUEST_POLICY
     suspension: SuspensionPolicy | None = DEFAULT_POLICY
     sealed: Sealed | None = None
+    segments: Segments = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +57,11 @@ class VaultState:
     def sealed(self) -> Sealed | None:
         """Since when, by whom and why every agent is refused; None while they are not."""
         return self.oversight.sealed
+
+    @property
+    def archived(self) -> int:
+        """How many of the log's entries are in segment files, and no more in the vault."""
+        return archived(self.oversight.segments)
 
     def epoch(self) -> int:
         """The number of the current epoch; 0 before the vault is created."""

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 import attrs
 from returns.result import Failure, Success
 
-from ironsecrets import access, reading, removal
+from ironsecrets import access, reading, removal, retention
 from ironsecrets import epochs as keying
 from ironsecrets import rotation as rotating
 from ironsecrets import secrets as keeping
@@ -21,7 +21,6 @@ from ironsecrets.identifiers import DigestField, RequestId, SlotIdField, VaultId
 from ironsecrets.kill_switch import VAULT_SEALED
 from ironsecrets.principals import NOT_PERMITTED, Agent, Operator, Principal, may_ask
 from ironsecrets.refusals import Refusal
-from ironsecrets.retention import Restore
 from ironsecrets.state import Applied, Transition, VaultState
 
 NO_VAULT = Refusal("no-vault", "the vault is not created yet")
@@ -53,7 +52,15 @@ EpochCommand = keying.OpenEpoch | keying.Rewrap | keying.RetireEpoch | keying.Se
 SlotCommand = unlocking.SlotCommand
 RotationCommand = rotating.RotationCommand
 Command = (
-    Create | SecretCommand | RotationCommand | ReadCommand | access.AccessCommand | EpochCommand | SlotCommand | Restore
+    Create
+    | SecretCommand
+    | RotationCommand
+    | ReadCommand
+    | access.AccessCommand
+    | EpochCommand
+    | SlotCommand
+    | retention.Archive
+    | retention.Restore
 )
 
 
@@ -83,8 +90,12 @@ def apply(state: VaultState, request: Request) -> Applied:
         return access.change(state, at, principal, command)
     if isinstance(command, ReadCommand):
         return reading.looked(state.secrets, command).map(lambda effects: Transition(state, effects))
-    if isinstance(command, Restore):
+    if isinstance(command, retention.Restore):
         return Success(Transition(state))
+    if isinstance(command, retention.Archive):
+        return retention.archive(state.oversight.segments, command).map(
+            lambda segments: Transition(evolve(state, oversight=evolve(state.oversight, segments=segments)))
+        )
     if isinstance(command, EpochCommand):
         return _epoch(state, at, command)
     if isinstance(command, SlotCommand):

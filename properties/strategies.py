@@ -54,7 +54,7 @@ from ironsecrets.principals import Agent, Claims, Operator, Principal, Viewer
 from ironsecrets.rates import Rate
 from ironsecrets.reading import ListEntries, MaskValue, RevealValue
 from ironsecrets.removal import Delete, Destroy, Erase, Undelete
-from ironsecrets.retention import Restore
+from ironsecrets.retention import Archive, Restore
 from ironsecrets.rotation import (
     AbortRotation,
     ClearRotation,
@@ -225,6 +225,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Command]] = {
         version=_few,
     ),
     "describe": st.builds(Describe, **_where, **_metadata),
+    "archive": st.builds(Archive, digest=digests, start=st.integers(0, 9), stop=st.integers(0, 9)),
     "restore": st.builds(Restore, entries=st.integers(0, 2**53 - 1), root=digests),
     "rollback": st.builds(Rollback, **_where, to=_few),
     "destroy": st.builds(Destroy, **_where, version=_few),

@@ -169,7 +169,7 @@ def test_creating_is_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatch)
     def failing(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(SqliteStore, "publish", failing)
+    monkeypatch.setattr("interpreters.sqlite_store.publish", failing)
     with pytest.raises(ironsecrets.StoreFull):
         ironsecrets.create_vault(path, master_key=MASTER_KEY)
     assert list(path.parent.iterdir()) == []

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-import msgspec
 from returns.result import Failure, Success
 
+from interpreters.cli.archive_output import diverged, told_of, verify_folder
 from interpreters.cli.base import Moment, QuietGroup, Session, json_option, pass_session
 from interpreters.cli.log_filter import Wanted, selected
 from interpreters.cli.output import Progress, emit, progress, table, when
@@ -20,7 +20,7 @@ from ironsecrets.encoding import as_fields
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
 from ironsecrets.events import LOUD
 from ironsecrets.refusals import APPLIED
-from ironsecrets.replaying import Divergence, verify_log
+from ironsecrets.replaying import verify_log
 
 COLUMNS = ("SEQ", "TIME", "PRINCIPAL", "COMMAND", "ABOUT", "VERDICT")
 FOLLOW_SECONDS = 0.2
@@ -98,14 +98,28 @@ def row_of(entry: AuditEntry) -> tuple[object, ...]:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--key", metavar="K", help="The verifier key, or the file it is in. For FILE.")
 @click.option("--checkpoint", metavar="C", type=click.Path(path_type=Path), help="A checkpoint file.")
+@click.option("--segments", metavar="DIR", type=click.Path(path_type=Path), help="Check archived entries there too.")
 @json_option
 @pass_session
-def verify(session: Session, file: Path | None, key: str | None, checkpoint: Path | None, as_json: bool) -> None:
-    """Replay the vault's log and check every record; or check an exported FILE, without vault or passphrase.
+def verify(
+    session: Session,
+    file: Path | None,
+    key: str | None,
+    checkpoint: Path | None,
+    segments: Path | None,
+    as_json: bool,
+) -> None:
+    """Replay the vault's log and check every record; or check an exported FILE, or a folder of segments, without vault
+    or passphrase.
 
     For the vault, --checkpoint is one you kept: a vault that was put back to an older copy is then found.
     """
     if file is not None:
+        if file.is_dir():
+            if key is None:
+                raise click.UsageError("a folder of segments is verified with --key")
+            verify_folder(file, key, as_json)
+            return
         if key is None or checkpoint is None:
             raise click.UsageError("an exported FILE is verified with --key and --checkpoint")
         _verify_export(file, key, checkpoint, as_json)
@@ -114,9 +128,13 @@ def verify(session: Session, file: Path | None, key: str | None, checkpoint: Pat
         raise click.UsageError("--key goes with an exported FILE")
     with session.open(read_text(checkpoint) if checkpoint else None) as vault, progress("verifying") as bar:
         result = vault.verify(bar)
+        shown = vault.check_segments(segments, bar) if segments else None
     match result:
         case Success(done):
+            told = told_of(done.archived, shown, as_json)
             data = {
+                "archived": done.archived,
+                **told.data,
                 "verified": True,
                 "entries": done.entries,
                 "records": done.records,
@@ -126,10 +144,13 @@ def verify(session: Session, file: Path | None, key: str | None, checkpoint: Pat
             emit(
                 as_json,
                 data,
-                lambda: click.echo(f"verified: {done.entries} entries replayed, {done.records} records opened"),
+                lambda: click.echo(
+                    f"verified: {done.entries - done.archived} entries replayed, {done.records} records opened"
+                    f"{told.line}"
+                ),
             )
         case Failure(divergence):
-            _diverged(divergence, as_json)
+            diverged(divergence, as_json)
         case _:
             raise AssertionError
 
@@ -164,7 +185,7 @@ def _replay_export(file: Path, known: Checkpoint, as_json: bool) -> None:
                 lambda: click.echo(f"verified: {state.log.size} entries replayed, as signed by {known.origin}"),
             )
         case Failure(divergence):
-            _diverged(divergence, as_json)
+            diverged(divergence, as_json)
         case _:
             raise AssertionError
 
@@ -180,13 +201,6 @@ def _lines(file: Path, size: int, bar: Progress | None) -> Iterator[bytes]:
                     bar(number, size)
     except OSError as error:
         raise _unreadable(file, error) from None
-
-
-def _diverged(divergence: Divergence, as_json: bool) -> NoReturn:
-    if as_json:
-        data: dict[str, Any] = {"verified": False, "divergence": as_fields(divergence)}
-        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
-    raise IntegrityError(divergence.line())
 
 
 def read_text(path: Path, limit: int = 64 * 1024) -> str:

@@ -1,13 +1,14 @@
 """Proofs for auditors: made with the vault, checked without it, and a witness who remembers."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from returns.result import Failure, Success
 
 from interpreters.cli.audit_commands import COLUMNS, audit, read_text, row_of
-from interpreters.cli.base import Session, json_option, pass_session
-from interpreters.cli.output import emit, table
+from interpreters.cli.base import Duration, Moment, Session, json_option, pass_session
+from interpreters.cli.output import emit, progress, table
 from interpreters.files import write_private
 from interpreters.witness import FileWitness
 from ironsecrets.checkpoint import parse_verifier_key, verify_checkpoint
@@ -114,3 +115,27 @@ def witness(session: Session, file: Path, as_json: bool) -> None:
     old = None if before is None else before[1].size
     said = "for the first time" if old is None else f"{old} entries at the last look, and unchanged"
     emit(as_json, {"entries": size, "last": old}, lambda: click.echo(f"seen: {size} entries, {said}"))
+
+
+@audit.command("archive", epilog="Example: ironsecrets audit archive --before 2026-01-01T00:00Z /mnt/archive/team")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--before", type=Moment(), metavar="TIME", help="Entries from before this moment.")
+@click.option("--older-than", type=Duration(), metavar="SPAN", help="Entries older than this, such as 365d.")
+@json_option
+@pass_session
+def archive(
+    session: Session, folder: Path, before: datetime | None, older_than: timedelta | None, as_json: bool
+) -> None:
+    """Move old entries out of the vault, into a signed segment file in DIR (JSONL, Zstandard).
+
+    What they did stays, and proofs and checkpoints hold as before. `audit verify --segments DIR` goes over both. Keep
+    DIR as you keep an export; a segment that you delete is gone, and verification says what it can no longer show.
+    """
+    if (before is None) == (older_than is None):
+        raise click.UsageError("say --before TIME or --older-than SPAN")
+    with session.open() as vault, progress("archiving") as bar:
+        moment = before or datetime.fromtimestamp(vault.now() / 1_000_000, UTC) - (older_than or timedelta())
+        done = vault.archive(session.name, before=moment, folder=folder, progress=bar)
+    data = {"start": done.start, "stop": done.stop, "path": str(done.path)}
+    said = f"archived entries {done.start} to {done.stop - 1} to {done.path}"
+    emit(as_json, data, lambda: click.echo(said))

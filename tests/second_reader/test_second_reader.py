@@ -29,7 +29,7 @@ VALUES = {
 
 
 def make_golden(path: Path) -> None:
-    """How the golden vault was made; it is kept as it was, so that today's code must go on opening it."""
+    """How the golden vault was made. From the first release on it is kept as it is: later code must open it."""
     with ironsecrets.create_vault(path, master_key=MASTER_KEY, created_by="olga") as vault:
         operator = vault.operator("olga")
         unlock = master_key_credential(MASTER_KEY)
