@@ -15,6 +15,7 @@ from returns.result import Failure, Result, Success
 
 from interpreters.outcome import Ask, Outcome, Prepare, Prepared
 from interpreters.store import Batch, StoredEntry
+from interpreters.telemetry import committed
 from ironsecrets.at_rest import encode_head, request_tag, seal_entry
 from ironsecrets.audit import Decision, decide, decode_entry
 from ironsecrets.drafts import DRAW_BYTES, Draft, complete
@@ -354,6 +355,7 @@ def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
         engine.catch_up()
         return True
     engine.advance(last, head)
+    committed(len(group))
     return True
 
 

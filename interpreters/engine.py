@@ -16,6 +16,7 @@ from interpreters.locked_memory import allocate, guarded
 from interpreters.outcome import Ask, Outcome, Prepare
 from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store
+from interpreters.telemetry import told, verdict_of
 from interpreters.unsealed import base_of, caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
@@ -104,7 +105,11 @@ class Engine:
         Shares its commit with the commands of other threads that wait.
         """
         self.check_usable()
-        return ask(self, self._asked(principal, lambda state, at: prepared(self, state, at, given), request))
+        asked = self._asked(principal, lambda state, at: prepared(self, state, at, given), request)
+        with told(getattr(given, "type", type(given).__name__)) as decided:
+            answer = ask(self, asked)
+            decided(verdict_of(answer))
+            return answer
 
     def perform(
         self, principal: Principal, prepare: Prepare, request: RequestId | None = None
@@ -116,9 +121,12 @@ class Engine:
         """
         self.check_usable()
         asked = self._asked(principal, prepare, request)
-        with self.lock:
-            serve(self, [asked])
-        return asked.result()
+        with told("maintenance") as decided:
+            with self.lock:
+                serve(self, [asked])
+            answer = asked.result()
+            decided(verdict_of(answer))
+            return answer
 
     def _asked(self, principal: Principal, prepare: Prepare, request: RequestId | None) -> Asked:
         fresh = request or RequestId("rq_" + self.entropy.draw(16).hex())
