@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 import apsw
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from returns.result import Success
 
 import ironsecrets
@@ -42,14 +45,17 @@ from ironsecrets.merkle import Frontier, leaf_hash
 from ironsecrets.principals import Agent, Claims, Operator
 from ironsecrets.rates import Rate
 from ironsecrets.replaying import replay
-from ironsecrets.sealing import SealingDraw, Wrap, digest_of, open_value, rewrap_dek, seal_value
+from ironsecrets.sealing import SealingDraw, Wrap, digest_of, open_value, rewrap_dek, seal_value, value_context
 from ironsecrets.secrets import Put
 from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import Create, Request, apply
 from properties.worlds import MASTER_KEY
+from tests.benchmarks import MEASURING
+from tests.benchmarks.bulk import grown
 
 VALUE = os.urandom(64)
 ENVIRONMENT = "production"
+HISTORY = 5000 if MEASURING else 300
 
 
 @pytest.fixture
@@ -100,6 +106,55 @@ def test_put_durable(benchmark: Any, vault: Any) -> None:
 def test_lease_durable(benchmark: Any, vault: Any) -> None:
     agent = vault.acting_for("agent_one")
     benchmark(lambda: agent.lease("openai/key", environment=ENVIRONMENT))
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Any:
+    """What a lease cannot do without, bare: select, unwrap, decrypt, hash, insert, commit with fsync."""
+    vault, secret = VaultId("a" * 32), SecretId("b" * 32)
+    draw = SealingDraw(dek=bytes(32), nonce=bytes(12), salt=bytes(24))
+    sealed = seal_value(vault=vault, secret=secret, version=1, epoch=1, epoch_key=bytes(32), value=VALUE, draw=draw)
+    record = sealed.unwrap()
+    connection = apsw.Connection(str(tmp_path / "floor"))
+    connection.execute("pragma journal_mode = wal")
+    harden(connection, 1)
+    connection.execute("create table records (secret text primary key, wrap blob, body blob)")
+    connection.execute("create table log (seq integer primary key, sealed blob)")
+    connection.execute("insert into records values (?, ?, ?)", (secret, record.wrap, record.body))
+    material, dek = AESGCM(bytes(32)), AESGCM(draw.dek)
+
+    def one() -> None:
+        _, body = connection.execute("select wrap, body from records where secret = ?", (secret,)).fetchone()
+        expand = HKDFExpand(hashes.SHA256(), 76, b"info").derive(bytes(32))
+        dek.decrypt(body[:12], body[12:], value_context(vault, secret, 1))
+        entry = os.urandom(400)
+        hashlib.sha256(entry).digest()
+        sealed = material.encrypt(expand[:12], entry, b"")
+        connection.execute("insert into log (sealed) values (?)", (sealed,))
+
+    def grouped(count: int) -> None:
+        connection.execute("begin immediate")
+        for _ in range(count):
+            one()
+        connection.execute("commit")
+
+    return grouped
+
+
+def test_floor_of_a_lease(benchmark: Any, floor: Any) -> None:
+    benchmark(lambda: floor(1))
+
+
+def test_floor_of_32_leases_in_one_commit(benchmark: Any, floor: Any) -> None:
+    benchmark(lambda: floor(32))
+
+
+def test_lease_durable_by_32_threads(benchmark: Any, vault: Any) -> None:
+    """Thirty-two leases, one by each of as many threads, which share commits."""
+    agent = vault.acting_for("agent_one")
+    with ThreadPoolExecutor(32) as pool:
+        lease = lambda _: agent.lease("openai/key", environment=ENVIRONMENT)  # noqa: E731
+        benchmark(lambda: list(pool.map(lease, range(32))))
 
 
 def test_use_a_live_lease_again(benchmark: Any, vault: Any) -> None:
@@ -198,7 +253,7 @@ def history(vault: Any, entries: int) -> list[bytes]:
 
 
 def test_floor_hash_5000_entries(benchmark: Any, vault: Any) -> None:
-    entries = history(vault, 5000)
+    entries = history(vault, HISTORY)
 
     def hashed() -> None:
         frontier = Frontier()
@@ -209,14 +264,27 @@ def test_floor_hash_5000_entries(benchmark: Any, vault: Any) -> None:
 
 
 def test_replay_5000_entries(benchmark: Any, vault: Any) -> None:
-    entries = history(vault, 5000)
+    entries = history(vault, HISTORY)
     assert isinstance(replay(entries), Success)
     benchmark.pedantic(lambda: replay(entries), rounds=5)
 
 
 def test_open_5000_entries(benchmark: Any, vault: Any, tmp_path: Path) -> None:
-    history(vault, 5000)
+    history(vault, HISTORY)
     benchmark.pedantic(lambda: ironsecrets.open_vault(tmp_path / "vault", master_key=MASTER_KEY).close(), rounds=10)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10,000 secrets and 100,000 entries."""
+    path = tmp_path_factory.mktemp("large") / "vault"
+    secrets, entries = (10_000, 100_000) if MEASURING else (50, 200)
+    grown(path, secrets=secrets, entries=entries).close()
+    return path
+
+
+def test_open_10000_secrets_and_100000_entries(benchmark: Any, large: Path) -> None:
+    benchmark.pedantic(lambda: ironsecrets.open_vault(large, master_key=MASTER_KEY).close(), rounds=5)
 
 
 def test_import_of_the_package(benchmark: Any) -> None:
@@ -229,7 +297,7 @@ def test_import_and_the_first_door(benchmark: Any) -> None:
     benchmark.pedantic(lambda: subprocess.run([sys.executable, "-c", program], check=True), rounds=10)
 
 
-SECRETS = int(os.environ.get("IRONSECRETS_BENCHMARK_SECRETS", "10000"))
+SECRETS = int(os.environ.get("IRONSECRETS_BENCHMARK_SECRETS", "10000" if MEASURING else "600"))
 
 
 @pytest.fixture(scope="module")
