@@ -17,9 +17,11 @@ from ironsecrets.delivery import parse_delivery, parse_recipient
 from ironsecrets.encoding import from_base64, length_prefixed, to_base64
 from ironsecrets.header import decode_header
 from ironsecrets.keyring import LABELS, Keys
-from ironsecrets.snapshot import decode_snapshot
+from ironsecrets.snapshot import decode_snapshot, encode_snapshot
 from ironsecrets.vault import Request
+from properties import stores
 from properties import strategies as s
+from properties.worlds import new_vault
 
 garbage = st.one_of(
     st.binary(max_size=300),
@@ -68,6 +70,25 @@ def test_garbage_is_refused(raw: bytes) -> None:
     assert isinstance(parse_verifier_key(text), Failure)
     assert isinstance(verify_checkpoint(text, VerifierKey("name", bytes(32))), Failure)
     assert isinstance(authenticate(Agents(), text), Failure)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([b" ", b"\n", b"\t"]))
+def test_only_canonical_headers_snapshots_and_deliveries_are_read(at: int, space: bytes) -> None:
+    """White space between tokens changes no JSON value, and makes another text of it."""
+    vault = new_vault(stores.memory())
+    vault.operator("o").put("a", "x", environment="development")
+    image = vault._engine.store.load()  # pyright: ignore[reportPrivateUsage]
+    assert image is not None
+    raw = {decode_header: image.header, decode_snapshot: encode_snapshot(vault.state)}
+    for decode, good in raw.items():
+        assert isinstance(decode(good), Success)
+        ends = [number + 1 for number, byte in enumerate(good) if byte in b",:{[" and not _quoted(good, number)]
+        cut = ends[at % len(ends)]
+        assert isinstance(decode(good[:cut] + space + good[cut:]), Failure)
+
+
+def _quoted(raw: bytes, at: int) -> bool:
+    return raw[:at].count(b'"') % 2 == 1
 
 
 @given(s.any_names, s.any_selectors)

@@ -1,7 +1,7 @@
 """What things cost as a vault grows: ``python -m tests.benchmarks.growth [SIZE ...]`` (100, 10,000, 1,000,000).
 
 Each size is measured in a process of its own, so that its memory is its own: lease and put (durable), opening, and
-verifying everything. Prints a table and writes ``docs/growth.svg`` beside the figures in ``docs/growth.json``.
+verifying everything. Prints a table, keeps the figures in ``docs/growth.json`` and draws them in ``docs/growth.svg``.
 """
 
 import json
@@ -119,8 +119,11 @@ def main(arguments: list[str]) -> None:
     figures = {size: measured(size) for size in sizes}
     for size, told in figures.items():
         sys.stdout.write(f"{size:>9,}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()) + "\n")
-    (DOCS / "growth.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (DOCS / "growth.svg").write_text(plot(figures))
+    kept = DOCS / "growth.json"
+    before = {int(size): told for size, told in json.loads(kept.read_text()).items()} if kept.exists() else {}
+    together = dict(sorted({**before, **figures}.items()))
+    kept.write_text(json.dumps(together, indent=2) + "\n")
+    (DOCS / "growth.svg").write_text(plot(together))
 
 
 if __name__ == "__main__":
