@@ -1,6 +1,7 @@
 """Random histories of everything that a vault does, and what of it was acknowledged."""
 
 import random
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -8,6 +9,7 @@ from datetime import timedelta
 import attrs
 
 import ironsecrets
+from interpreters.conversions import moment
 from interpreters.derivation import master_key_credential
 from interpreters.rotators import CallableRotator
 from interpreters.vault import Vault
@@ -28,6 +30,7 @@ class History:
     slots: list[str] = attrs.field(factory=list[str])
     rekeys: bool = True
     rotates: bool = True
+    archives: bool = True
     tried: int = 0
 
     def step(self) -> str:
@@ -108,6 +111,14 @@ def _snapshot(history: History) -> None:
     history.vault.snapshot()
 
 
+def _archive(history: History) -> None:
+    if not history.archives:
+        return
+    with tempfile.TemporaryDirectory(prefix="ironsecrets-segments-") as folder:
+        now = history.vault.state.last_at
+        history.vault.archive("o", before=moment(now - history.chance.choice((0, 2000, 20_000))), folder=folder)
+
+
 def _rollback(history: History) -> None:
     history.vault.operator("o").rollback(history.name(), environment=ENVIRONMENT, to=1)
 
@@ -129,4 +140,5 @@ _ACTS: tuple[tuple[str, Callable[[History], None]], ...] = (
     ("slot", _slot),
     ("snapshot", _snapshot),
     ("rollback", _rollback),
+    ("archive", _archive),
 )

@@ -16,10 +16,11 @@ from returns.result import Failure, Success
 import ironsecrets
 from interpreters import sqlite_store
 from interpreters.doors import open_on
+from interpreters.proof import leaves_of
 from interpreters.sqlite_schema import harden, run
 from interpreters.sqlite_store import SqliteStore
 from interpreters.vault import Vault
-from ironsecrets.merkle import Frontier, leaf_hash
+from ironsecrets.merkle import Frontier
 from properties.worlds import MASTER_KEY, credential
 from tests.faults.depth import DEEP
 from tests.faults.histories import History
@@ -56,7 +57,7 @@ def recorded(folder: Path, seed: int, commands: int) -> Recording:
     for _ in range(commands):
         history.step()
     recorder.on = False
-    leaves = [leaf_hash(raw) for raw in vault.entries()]
+    leaves = leaves_of(vault._engine, vault.state.log.size)
     frontier, roots = Frontier(), [Frontier().root()]
     for leaf in leaves:
         frontier = frontier.append(leaf)
