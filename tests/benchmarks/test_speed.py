@@ -51,7 +51,7 @@ from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import Create, Request, apply
 from properties.worlds import MASTER_KEY
 from tests.benchmarks import MEASURING
-from tests.benchmarks.bulk import grown
+from tests.benchmarks.bulk import grown, name_of
 
 VALUE = os.urandom(64)
 ENVIRONMENT = "production"
@@ -303,10 +303,7 @@ SECRETS = int(os.environ.get("IRONSECRETS_BENCHMARK_SECRETS", "10000" if MEASURI
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A vault of many secrets (``IRONSECRETS_BENCHMARK_SECRETS``), made once."""
-    made = ironsecrets.create_vault(tmp_path_factory.mktemp("many") / "vault", master_key=MASTER_KEY)
-    operator = made.operator("o")
-    for number in range(SECRETS):
-        operator.put(f"k/{number}", VALUE, environment=ENVIRONMENT)
+    made = grown(tmp_path_factory.mktemp("many") / "vault", secrets=SECRETS, entries=SECRETS)
     yield made
     made.close()
 
@@ -343,7 +340,7 @@ def test_rotate_the_epoch_of_every_secret(benchmark: Any, many: Any) -> None:
         def read(done: int, total: int) -> None:
             nonlocal slowest
             before = time.perf_counter()
-            many.operator("o").reveal("k/0", environment=ENVIRONMENT).wipe()
+            many.operator("o").reveal(name_of(0), environment=ENVIRONMENT).wipe()
             slowest = max(slowest, time.perf_counter() - before)
 
         many.operator("o").rotate_key(progress=read)
