@@ -67,6 +67,14 @@ class AsyncVault(Facade[Vault]):
     snapshot = threaded(Vault.snapshot)
     slot_of = threaded(Vault.slot_of)
     sinks = threaded(Vault.sinks)
+    prove = threaded(Vault.prove)
+    consistency = threaded(Vault.consistency)
+    shown_to = threaded(Vault.shown_to)
+    account = threaded(Vault.account)
+    backup = threaded(Vault.backup)
+    archive = threaded(Vault.archive)
+    check_segments = threaded(Vault.check_segments)
+    compact = threaded(Vault.compact)
 
     def operator(self, name: str) -> AsyncOperatorHandle:
         """An operator's handle; ``name`` stands in the log."""

@@ -86,7 +86,7 @@ class Engine:
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
         before = self.state.header
-        if head.size > self.state.log.size and self.store.first() > self.state.log.size:
+        if head.size > self.state.log.size and self.store.oldest() > self.state.log.size:
             # Another process has archived what this one has not seen yet.
             image = self.store.load()
             assert image is not None

@@ -36,7 +36,7 @@ class MemoryStore:
 
     def commit(self, batch: Batch) -> bool:
         with self._lock:
-            if self.first() + len(self._entries) != batch.expected_size:
+            if self.oldest() + len(self._entries) != batch.expected_size:
                 return False
             self._image = self._changed(batch)
             for number, entry in enumerate(batch.entries, batch.expected_size):
@@ -49,7 +49,7 @@ class MemoryStore:
                 old = self._records[new.secret, new.version]
                 self._records[new.secret, new.version] = attrs.evolve(old, epoch=new.epoch, wrap=new.wrap)
             if batch.archive is not None:
-                at = batch.archive.stop - self.first()
+                at = batch.archive.stop - self.oldest()
                 for entry in self._entries[:at]:
                     del self._tags[entry.tag]
                 self._entries = self._entries[at:]
@@ -72,7 +72,7 @@ class MemoryStore:
         )
 
     def entries(self, start: int, stop: int | None = None) -> Iterator[StoredEntry]:
-        first, entries = self.first(), self._entries
+        first, entries = self.oldest(), self._entries
         if start < first:
             raise IntegrityError(f"entry {start} is missing")
         yield from entries[start - first : None if stop is None else stop - first]
@@ -80,7 +80,7 @@ class MemoryStore:
     def archives(self) -> Sequence[Archived]:
         return tuple(self._archives)
 
-    def first(self) -> int:
+    def oldest(self) -> int:
         return self._archives[-1].stop if self._archives else 0
 
     def find(self, tag: bytes) -> int | None:

@@ -183,7 +183,7 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
                 base = state
             case _:
                 return _beside("base", "a snapshot that opens", "one that was changed or put back")
-    if base.log.size != engine.store.first() or base.log.size != engine.state.archived:
+    if base.log.size != engine.store.oldest() or base.log.size != engine.state.archived:
         return _beside("base", f"the state at {engine.state.archived} entries, which are archived", "another one")
     try:
         leaves = archived_leaves(engine.store, engine.keys, engine.header.vault)

@@ -300,7 +300,7 @@ class SqliteStore:
             for start, stop, leaves in rows
         ]
 
-    def first(self) -> int:
+    def oldest(self) -> int:
         return _held(self._rows("SELECT coalesce(max(stop), 0) FROM archives")[0][0], int)
 
     def find(self, tag: bytes) -> int | None:

@@ -98,7 +98,7 @@ class Store(Protocol):
         """What is kept of archived entries, in order."""
         ...
 
-    def first(self) -> int:
+    def oldest(self) -> int:
         """The number of the first entry that is not archived."""
         ...
 
