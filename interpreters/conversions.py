@@ -31,6 +31,11 @@ def moment(micros: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
 
 
+def when(micros: int | None) -> str:
+    """A time for people: UTC to the second; empty for None."""
+    return "" if micros is None else moment(micros).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 def micros_of(when: datetime) -> int:
     """The inverse of :func:`moment`, for any aware datetime."""
     return (when - datetime(1970, 1, 1, tzinfo=UTC)) // MICROSECOND

@@ -73,14 +73,15 @@ def open_vault(
     credential = _credential(passphrase, master_key, recovery_key)
     with credential.material:
         where = Path(path)
-        vault = open_path(where, credential, checkpoint=checkpoint, sinks=sinks, busy_timeout=busy_timeout, world=world)
-    if witness is not None:
-        try:
-            vault.shown_to(witness)
-        except BaseException:
-            vault.close()
-            raise
-    return vault
+        return open_path(
+            where,
+            credential,
+            checkpoint=checkpoint,
+            witness=witness,
+            sinks=sinks,
+            busy_timeout=busy_timeout,
+            world=world,
+        )
 
 
 def create_on(
@@ -110,6 +111,7 @@ def open_path(
     credential: Credential,
     *,
     checkpoint: str | None = None,
+    witness: Witness | None = None,
     sinks: Sequence[Sink] = (),
     busy_timeout: float = BUSY_TIMEOUT,
     world: World | None = None,
@@ -117,10 +119,17 @@ def open_path(
     """Open the file at ``path`` with a credential, which stays the caller's to wipe."""
     store = SqliteStore(path, busy_timeout=busy_timeout)
     try:
-        return open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
+        vault = open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
     except BaseException:
         store.close()
         raise
+    if witness is not None:
+        try:
+            vault.shown_to(witness)
+        except BaseException:
+            vault.close()
+            raise
+    return vault
 
 
 def _credential(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from string import Template
 
-from interpreters.conversions import moment
+from interpreters.conversions import when
 from ironsecrets.reach import Attempt, Reach
 
 WIDTH, LEFT, ROW = 1100, 330, 22
@@ -35,11 +35,6 @@ $attempts
 """)
 
 COLUMNS = ("Agent", "Environment", "Secret", "From", "Until", "Ended by", "Leases", "Last lease", "Refused", "Grant")
-
-
-def when(micros: int | None) -> str:
-    """UTC to the second; empty for None."""
-    return "" if micros is None else moment(micros).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def row(reach: Reach) -> tuple[str, ...]:

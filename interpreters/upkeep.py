@@ -1,7 +1,6 @@
 """Backups and restores, each verified before it counts, and compaction."""
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from interpreters.engine import Engine
 from interpreters.genesis import unlock
 from interpreters.outcome import Prepared, Verification
 from interpreters.proof import Progress, show, verify
-from interpreters.sinks import Sink, Sinks
+from interpreters.sinks import Sinks
 from interpreters.sqlite_files import publish
 from interpreters.sqlite_store import SqliteStore
 from interpreters.unsealed import restored
@@ -135,7 +134,6 @@ def restore(
     *,
     checkpoint: str | None = None,
     witness: Witness | None = None,
-    sinks: Sequence[Sink] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Put a backup at ``target``, where nothing may be: verify it, mark the restore in its log, give it the name.

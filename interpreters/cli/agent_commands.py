@@ -6,8 +6,8 @@ from datetime import timedelta
 import click
 
 from interpreters.cli.base import Duration, QuietGroup, Session, json_option, pass_session
-from interpreters.cli.output import emit, rate_text, span, stamp, table, when
-from interpreters.conversions import MICROSECOND
+from interpreters.cli.output import emit, rate_text, span, stamp, table
+from interpreters.conversions import MICROSECOND, when
 from interpreters.ic_tokens import ICTokens
 from ironsecrets.agents import AgentRecord
 from ironsecrets.ic_tokens import TOKEN_LIMIT

@@ -13,7 +13,8 @@ from returns.result import Failure, Success
 from interpreters.cli.archive_output import diverged, told_of, verify_folder
 from interpreters.cli.base import Moment, QuietGroup, Session, json_option, pass_session
 from interpreters.cli.log_filter import Wanted, selected
-from interpreters.cli.output import Progress, emit, progress, table, when
+from interpreters.cli.output import Progress, emit, progress, table
+from interpreters.conversions import when
 from ironsecrets.audit import AuditEntry
 from ironsecrets.checkpoint import Checkpoint, parse_verifier_key, verify_checkpoint
 from ironsecrets.encoding import as_fields

@@ -151,15 +151,12 @@ class Session:
 
     def open_with(self, credential: Credential, checkpoint: str | None = None) -> Vault:
         """The vault, unlocked with this."""
-        vault = open_path(self.path, credential, checkpoint=checkpoint, sinks=self.sinks())
+        return open_path(self.path, credential, checkpoint=checkpoint, witness=self.witness(), sinks=self.sinks())
+
+    def witness(self) -> FileWitness | None:
+        """The witness that the environment names."""
         target = os.environ.get(WITNESS_VARIABLE)
-        if target:
-            try:
-                vault.shown_to(FileWitness(target))
-            except BaseException:
-                vault.close()
-                raise
-        return vault
+        return FileWitness(target) if target else None
 
     def sinks(self) -> tuple[JsonLinesSink, ...]:
         """The audit file that the environment asks for."""

@@ -14,7 +14,8 @@ from interpreters.cli.base import (
     json_option,
     pass_session,
 )
-from interpreters.cli.output import emit, rate_text, span, stamp, table, when
+from interpreters.cli.output import emit, rate_text, span, stamp, table
+from interpreters.conversions import when
 from interpreters.grant_terms import TermOptions
 from ironsecrets.conditions import Conditions
 

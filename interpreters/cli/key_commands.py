@@ -18,7 +18,8 @@ from interpreters.cli.base import (
     pass_session,
     prompted,
 )
-from interpreters.cli.output import emit, progress, stamp, table, warn, when
+from interpreters.cli.output import emit, progress, stamp, table, warn
+from interpreters.conversions import when
 from interpreters.derivation import (
     Credential,
     below_policy,

@@ -37,11 +37,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     Console(width=width, soft_wrap=False).print(made)
 
 
-def when(micros: int | None) -> str:
-    """A time for people: UTC to the second."""
-    return "" if micros is None else moment(micros).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def stamp(micros: int | None) -> str | None:
     """A time for programs: ISO 8601, UTC, with microseconds."""
     return None if micros is None else moment(micros).isoformat()

@@ -11,9 +11,9 @@ import click
 from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import Moment, Session, pass_session
 from interpreters.cli.output import emit, stamp, table
-from interpreters.conversions import micros_of
+from interpreters.conversions import micros_of, when
 from interpreters.files import write_private
-from interpreters.report_page import COLUMNS, page, row, when
+from interpreters.report_page import COLUMNS, page, row
 from ironsecrets.encoding import as_fields
 
 

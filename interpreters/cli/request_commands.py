@@ -15,8 +15,8 @@ from interpreters.cli.base import (
     pass_session,
 )
 from interpreters.cli.grant_commands import conditions_data, conditions_text, given_terms, term_options
-from interpreters.cli.output import emit, span, stamp, table, when
-from interpreters.conversions import MICROSECOND
+from interpreters.cli.output import emit, span, stamp, table
+from interpreters.conversions import MICROSECOND, when
 from ironsecrets.access_requests import AccessRequest
 
 

@@ -18,7 +18,7 @@ from interpreters.cli.base import (
     json_option,
     pass_session,
 )
-from interpreters.cli.output import emit, stamp, table, warn, when
+from interpreters.cli.output import emit, stamp, table, warn
 from interpreters.cli.rotation_output import (
     due_data,
     failed_data,
@@ -33,7 +33,7 @@ from interpreters.cli.rotation_output import (
     state_of,
 )
 from interpreters.cli.value_input import ValueCommand, expires_in_option, given_value, strip_newline_option
-from interpreters.conversions import accepted
+from interpreters.conversions import accepted, when
 from interpreters.rotation_handle import Preset
 from interpreters.rotator_file import load_rotators
 from interpreters.rotators import Rotator

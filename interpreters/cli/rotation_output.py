@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from interpreters.cli.output import span, stamp, when
+from interpreters.cli.output import span, stamp
+from interpreters.conversions import when
 from interpreters.scheduler import Pass
 from interpreters.value_rotation import Rotated
 from ironsecrets.agenda import Due

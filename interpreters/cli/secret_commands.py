@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from interpreters.cli.base import QuietCommand, Session, environment_option, json_option, pass_session
-from interpreters.cli.output import emit, progress, stamp, table, warn, when
+from interpreters.cli.output import emit, progress, stamp, table, warn
 from interpreters.cli.value_input import ValueCommand, expires_in_option, given_value, strip_newline_option
-from interpreters.conversions import accepted
+from interpreters.conversions import accepted, when
 from interpreters.dotenv_file import read_env_file
 from ironsecrets.encoding import to_base64
 from ironsecrets.errors import Refused

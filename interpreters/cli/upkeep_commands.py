@@ -6,13 +6,12 @@ from pathlib import Path
 import click
 
 from interpreters.cli.audit_commands import read_text
-from interpreters.cli.base import WITNESS_VARIABLE, QuietCommand, Session, json_option, pass_session
+from interpreters.cli.base import QuietCommand, Session, json_option, pass_session
 from interpreters.cli.output import emit, progress, size_text, table
 from interpreters.conversions import accepted
 from interpreters.doctor import examine
 from interpreters.files import make_folder
 from interpreters.upkeep import restore as put_back
-from interpreters.witness import FileWitness
 from ironsecrets.errors import VaultExists
 from ironsecrets.identifiers import parse_person_name
 from ironsecrets.principals import Operator
@@ -49,7 +48,6 @@ def restore(session: Session, file: Path, checkpoint: Path | None, as_json: bool
         raise VaultExists(f"{session.path} exists already; nothing was changed. Move it away, or restore elsewhere")
     if not session.path.parent.exists():
         make_folder(session.path.parent)
-    target = os.environ.get(WITNESS_VARIABLE)
     credential = session.unlocking()
     with credential.material, progress("verifying the backup") as bar:
         shown = put_back(
@@ -58,7 +56,7 @@ def restore(session: Session, file: Path, checkpoint: Path | None, as_json: bool
             credential,
             Operator(accepted(parse_person_name(session.name))),
             checkpoint=read_text(checkpoint) if checkpoint else None,
-            witness=FileWitness(target) if target else None,
+            witness=session.witness(),
             progress=bar,
         )
     data = {"path": str(session.path), "entries": shown.entries, "records": shown.records}

@@ -6,7 +6,8 @@ import click
 
 from interpreters.cli.base import QuietCommand, Session, json_option, pass_session
 from interpreters.cli.key_commands import describe_slot
-from interpreters.cli.output import emit, span, stamp, table, when
+from interpreters.cli.output import emit, span, stamp, table
+from interpreters.conversions import when
 from interpreters.derivation import below_policy, calibrated_cost
 from interpreters.doors import create_vault
 from interpreters.files import make_folder
