@@ -10,9 +10,10 @@ from returns.result import Failure, Result, Success
 
 from interpreters.archiving import Shown, verify_segments
 from interpreters.cli.output import emit, progress
+from interpreters.cli.text_files import read_key
 from ironsecrets.checkpoint import parse_verifier_key
 from ironsecrets.encoding import as_fields
-from ironsecrets.errors import IntegrityError, StoreUnavailable
+from ironsecrets.errors import IntegrityError
 from ironsecrets.replaying import Divergence
 
 
@@ -58,11 +59,7 @@ def told_of(archived: int, shown: Result[Shown, Divergence] | None, as_json: boo
 
 def verify_folder(folder: Path, key: str, as_json: bool) -> None:
     """Verify a folder of segments without the vault."""
-    try:
-        text = Path(key).read_text("utf-8", "replace")[: 64 * 1024] if Path(key).is_file() else key
-    except OSError as error:
-        raise StoreUnavailable(f"{key} cannot be read: {error.strerror}") from None
-    match parse_verifier_key(text):
+    match parse_verifier_key(read_key(key)):
         case Success(parsed):
             pass
         case Failure(refusal):

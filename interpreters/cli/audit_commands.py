@@ -14,11 +14,12 @@ from interpreters.cli.archive_output import diverged, told_of, verify_folder
 from interpreters.cli.base import Moment, QuietGroup, Session, json_option, pass_session
 from interpreters.cli.log_filter import Wanted, selected
 from interpreters.cli.output import Progress, emit, progress, table
+from interpreters.cli.text_files import read_key, read_text, unreadable
 from interpreters.conversions import when
 from ironsecrets.audit import AuditEntry
 from ironsecrets.checkpoint import Checkpoint, parse_verifier_key, verify_checkpoint
 from ironsecrets.encoding import as_fields
-from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultNotFound
+from ironsecrets.errors import IntegrityError
 from ironsecrets.events import LOUD
 from ironsecrets.refusals import APPLIED
 from ironsecrets.replaying import verify_log
@@ -157,8 +158,7 @@ def verify(
 
 
 def _verify_export(file: Path, key: str, checkpoint: Path, as_json: bool) -> None:
-    text = read_text(Path(key)) if Path(key).is_file() else key
-    signed = parse_verifier_key(text).bind(lambda parsed: verify_checkpoint(read_text(checkpoint), parsed))
+    signed = parse_verifier_key(read_key(key)).bind(lambda parsed: verify_checkpoint(read_text(checkpoint), parsed))
     match signed:
         case Success(known):
             _replay_export(file, known, as_json)
@@ -201,22 +201,7 @@ def _lines(file: Path, size: int, bar: Progress | None) -> Iterator[bytes]:
                 if bar is not None and number % 1000 == 0:
                     bar(number, size)
     except OSError as error:
-        raise _unreadable(file, error) from None
-
-
-def read_text(path: Path, limit: int = 64 * 1024) -> str:
-    """The text of a file, at most so many bytes of it."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(limit).decode("utf-8", "replace")
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: OSError) -> VaultNotFound | StoreUnavailable:
-    if isinstance(error, FileNotFoundError):
-        return VaultNotFound(f"there is no file {path}")
-    return StoreUnavailable(f"{path} cannot be read: {error.strerror}")
+        raise unreadable(file, error) from None
 
 
 @audit.command("export", epilog="Example: ironsecrets audit export evidence/")

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 from returns.result import Failure, Success
 
-from interpreters.cli.audit_commands import COLUMNS, audit, read_text, row_of
+from interpreters.cli.audit_commands import COLUMNS, audit, row_of
 from interpreters.cli.base import Duration, Moment, Session, json_option, pass_session
 from interpreters.cli.output import emit, progress, table
+from interpreters.cli.text_files import read_key, read_text
 from interpreters.files import write_private
 from interpreters.witness import FileWitness
 from ironsecrets.checkpoint import parse_verifier_key, verify_checkpoint
@@ -70,8 +71,7 @@ def _given(text: str, out: Path | None) -> None:
 @json_option
 def check(file: Path, key: str, checkpoint: Path | None, as_json: bool) -> None:
     """Check a proof of `audit prove` or `audit consistency`, without vault or passphrase."""
-    text = read_text(Path(key)) if Path(key).is_file() else key
-    parsed = parse_verifier_key(text)
+    parsed = parse_verifier_key(read_key(key))
     match parsed.bind(lambda known: check_proof(read_text(file, 256 * 1024 + 1), known)):
         case Success(shown):
             pass

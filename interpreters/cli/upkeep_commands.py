@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from interpreters.cli.audit_commands import read_text
 from interpreters.cli.base import QuietCommand, Session, json_option, pass_session
 from interpreters.cli.output import emit, progress, size_text, table
+from interpreters.cli.text_files import read_text
 from interpreters.conversions import accepted
 from interpreters.doctor import examine
 from interpreters.files import make_folder
