@@ -14,10 +14,10 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from interpreters.outcome import Ask, Outcome, Prepare, Prepared
-from interpreters.store import Batch, StoredEntry
+from interpreters.store import Batch, RecordKey, StoredEntry
 from interpreters.telemetry import committed
 from ironsecrets.at_rest import encode_head, request_tag, seal_entry
-from ironsecrets.audit import Decision, decide, decode_entry
+from ironsecrets.audit import Decision, decide, read_entry
 from ironsecrets.drafts import DRAW_BYTES, Draft, complete
 from ironsecrets.effects import EraseRecord, KeepRecord, Reveal, WriteHeader
 from ironsecrets.epochs import OpenEpoch, RetireEpoch, Rewrap
@@ -27,7 +27,7 @@ from ironsecrets.principals import Principal
 from ironsecrets.refusals import Refusal
 from ironsecrets.retention import Archive, Restore
 from ironsecrets.rotation import CreatePending
-from ironsecrets.sealing import SALT_BYTES
+from ironsecrets.sealing import SALT_BYTES, SealedRecord, Wrap
 from ironsecrets.secrets import Put
 from ironsecrets.slots import AddSlot, ChangeSlot, Rekey, RemoveSlot
 from ironsecrets.state import VaultState
@@ -197,9 +197,10 @@ def _serve_all(engine: "Engine", taken: list[Asked]) -> None:
                 asked.wake()
     finally:
         unserved = [asked for asked in taken if not asked.settled]
-        engine.line.put_back(unserved)
-        for asked in unserved:
-            asked.wake()
+        if unserved:
+            engine.line.put_back(unserved)
+            for asked in unserved:
+                asked.wake()
 
 
 def serve(engine: "Engine", group: Sequence[Asked]) -> None:
@@ -235,17 +236,12 @@ def _fail(group: Sequence[Asked], error: Exception) -> None:
             asked.error = error
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(eq=False)
 class _Decided:
     asked: Asked
     request: Request
     decision: Decision
     prepared: Prepared
-
-    @property
-    def header(self) -> tuple[bytes, bytes] | None:
-        new = self.prepared.header
-        return None if new is None or self.decision.refusal is not None else (new.raw, new.mac)
 
 
 def _attempt(engine: "Engine", group: Sequence[Asked]) -> bool:
@@ -292,11 +288,10 @@ def _decided(state: VaultState, asked: Asked, at: int, prepared: Prepared) -> _D
         decision = decide(state, request)
     except (TypeError, AttributeError, ValueError):
         return None
-    match decode_entry(decision.entry):
-        case Success(entry) if entry.command == request.command:
-            return _Decided(asked=asked, request=request, decision=decision, prepared=prepared)
-        case _:
-            return None
+    entry = read_entry(decision.entry)
+    if isinstance(entry, str) or entry.command != request.command:
+        return None
+    return _Decided(asked, request, decision, prepared)
 
 
 def prepared(engine: "Engine", state: VaultState, at: int, given: Ask) -> Result[Prepared, Refusal]:
@@ -312,37 +307,7 @@ def prepared(engine: "Engine", state: VaultState, at: int, given: Ask) -> Result
 
 
 def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
-    keys, vault, size = engine.keys, engine.header.vault, engine.state.log.size
-    tags = [request_tag(keys, one.request.id) for one in group]
-    salts = engine.entropy.draw(SALT_BYTES * len(group))
-    last = group[-1].decision.state
-    effects = [effect for one in group for effect in one.decision.effects]
-    head = encode_head(keys, vault, last.log)
-    batch = Batch(
-        expected_size=size,
-        entries=tuple(
-            StoredEntry(
-                tag=tag,
-                sealed=seal_entry(
-                    keys, vault, size + at, one.decision.entry, salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
-                ),
-            )
-            for at, (tag, one) in enumerate(zip(tags, group, strict=True))
-        ),
-        head=head,
-        header=next((one.header for one in group if one.header is not None), None),
-        keep=tuple(
-            one.prepared.record
-            for one in group
-            if one.prepared.record is not None
-            and any(isinstance(effect, KeepRecord) for effect in one.decision.effects)
-        ),
-        rewrap=tuple(wrap for one in group if one.decision.refusal is None for wrap in one.prepared.rewrap),
-        erase=tuple((effect.secret, effect.version) for effect in effects if isinstance(effect, EraseRecord)),
-        archive=group[0].prepared.archive if group[0].decision.refusal is None else None,
-        base=group[0].prepared.base if group[0].decision.refusal is None else None,
-        urgent=all(one.request.command.type in NARROWING for one in group),
-    )
+    batch = _batch(engine, group)
     for one in group:
         # Should this thread be interrupted now, whoever serves them again finds what was recorded.
         one.asked.given = True
@@ -350,13 +315,58 @@ def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
         if not engine.store.commit(batch):
             return False
     except StoreUnavailable:
-        if not engine.was_kept(tags[-1]):
+        if not engine.was_kept(batch.entries[-1].tag):
             raise
         engine.catch_up()
         return True
-    engine.advance(last, head)
+    assert batch.head is not None
+    engine.advance(group[-1].decision.state, batch.head)
     committed(len(group))
     return True
+
+
+def _batch(engine: "Engine", group: Sequence[_Decided]) -> Batch:
+    """All that becomes durable with these commands, in their order."""
+    keys, vault, size = engine.keys, engine.header.vault, engine.state.log.size
+    salts = memoryview(engine.entropy.draw(SALT_BYTES * len(group)))
+    entries: list[StoredEntry] = []
+    keep: list[SealedRecord] = []
+    rewrap: list[Wrap] = []
+    erase: list[RecordKey] = []
+    header = archive = base = None
+    urgent = True
+    for at, one in enumerate(group):
+        decision, prepared = one.decision, one.prepared
+        salt = bytes(salts[at * SALT_BYTES : (at + 1) * SALT_BYTES])
+        sealed = seal_entry(keys, vault, size + at, decision.entry, salt)
+        entries.append(StoredEntry(tag=request_tag(keys, one.request.id), sealed=sealed))
+        urgent = urgent and prepared.command.type in NARROWING
+        if decision.refusal is not None:
+            continue
+        for effect in decision.effects:
+            match effect:
+                case KeepRecord() if prepared.record is not None:
+                    keep.append(prepared.record)
+                case EraseRecord(secret, version):
+                    erase.append((secret, version))
+                case _:
+                    pass
+        rewrap += prepared.rewrap
+        if prepared.header is not None:
+            header = header or (prepared.header.raw, prepared.header.mac)
+        archive, base = archive or prepared.archive, base or prepared.base
+    return Batch(
+        expected_size=size,
+        entries=tuple(entries),
+        head=encode_head(keys, vault, group[-1].decision.state.log),
+        header=header,
+        keep=tuple(keep),
+        rewrap=tuple(rewrap),
+        erase=tuple(erase),
+        archive=archive,
+        base=base,
+        urgent=urgent,
+    )
 
 
 def _answer(engine: "Engine", one: _Decided) -> Answer:

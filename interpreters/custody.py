@@ -4,10 +4,8 @@ A thread looks a few times a second, while there are any, whether a lease has ex
 or may not be used now. What the log and the clock say decides, through the same function as at each use.
 """
 
-import itertools
 import threading
 import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -18,25 +16,10 @@ from ironsecrets import leases as leasing
 from ironsecrets.errors import StoreUnavailable, VaultBusy, VaultError
 from ironsecrets.identifiers import LeaseId
 from ironsecrets.principals import Agent
-from ironsecrets.sensitive import Sensitive
 from ironsecrets.state import VaultState
 
 INTERVAL = 0.25
 """Seconds between two looks."""
-
-_numbers = itertools.count()
-_opened: "weakref.WeakValueDictionary[int, Sensitive]" = weakref.WeakValueDictionary()
-
-
-def opened(value: Sensitive) -> Sensitive:
-    """Remember that this process has opened ``value``."""
-    _opened[next(_numbers)] = value
-    return value
-
-
-def live_values() -> Iterator[Sensitive]:
-    """Every value that this process has opened and not wiped, of whatever vault."""
-    return (value for value in list(_opened.values()) if not value.wiped)
 
 
 class Held(Protocol):

@@ -11,12 +11,12 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from interpreters.committing import Asked, Line, ask, prepared, serve
-from interpreters.custody import Custody, opened
+from interpreters.custody import Custody
 from interpreters.locked_memory import allocate, guarded
 from interpreters.outcome import Ask, Outcome, Prepare
 from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store
-from interpreters.telemetry import told, verdict_of
+from interpreters.telemetry import told
 from interpreters.unsealed import base_of, caught_up, found, plain_entries
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
@@ -106,9 +106,9 @@ class Engine:
         """
         self.check_usable()
         asked = self._asked(principal, lambda state, at: prepared(self, state, at, given), request)
-        with told(getattr(given, "type", type(given).__name__)) as decided:
+        with told(getattr(given, "type", type(given).__name__)) as telling:
             answer = ask(self, asked)
-            decided(verdict_of(answer))
+            telling.decided(answer)
             return answer
 
     def perform(
@@ -121,11 +121,11 @@ class Engine:
         """
         self.check_usable()
         asked = self._asked(principal, prepare, request)
-        with told("maintenance") as decided:
+        with told("maintenance") as telling:
             with self.lock:
                 serve(self, [asked])
             answer = asked.result()
-            decided(verdict_of(answer))
+            telling.decided(answer)
             return answer
 
     def _asked(self, principal: Principal, prepare: Prepare, request: RequestId | None) -> Asked:
@@ -195,7 +195,7 @@ class Engine:
         value = open_value(
             record, vault=self.header.vault, epoch_key=epoch_key, expected=version.digest, allocate=allocate
         )
-        return Success(opened(guarded(found(value))))
+        return Success(guarded(found(value)))
 
     def use_lease(
         self, agent: Agent, lease_id: LeaseId, known_version: int
@@ -219,16 +219,13 @@ class Engine:
                     raise AssertionError
             if lease.label == "current" and secret.current == known_version:
                 return Success((lease, known_version, None))
-            match answering(secret, lease.label, now):
-                case Success(version) if version.number == known_version:
-                    return Success((lease, known_version, None))
-                case Success(version):
-                    number = version.number
-                    return self.open_record(secret.id, number).map(lambda value: (lease, number, value))
-                case Failure(refusal):
-                    return Failure(refusal)
-                case _:
-                    raise AssertionError
+            version = answering(secret, lease.label, now)
+            if isinstance(version, Refusal):
+                return Failure(version)
+            number = version.number
+            if number == known_version:
+                return Success((lease, number, None))
+            return self.open_record(secret.id, number).map(lambda value: (lease, number, value))
 
     def repeated(self, request: RequestId) -> Result[Outcome, Refusal] | None:
         """The answer to a request that was recorded before; None where it was not."""

@@ -7,7 +7,7 @@ copies behind. A value of fewer than 4 bytes is not looked for: it would be foun
 import weakref
 from collections.abc import Iterable, Iterator
 
-from interpreters.custody import live_values
+from interpreters.locked_memory import live_values
 from ironsecrets.sensitive import Sensitive, Writable, wipe
 
 SHORTEST, SHORTEST_FORM = 4, 6

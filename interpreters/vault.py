@@ -30,7 +30,7 @@ from interpreters.witness import Witness
 from ironsecrets.agents import authenticate
 from ironsecrets.errors import VaultError
 from ironsecrets.events import Event
-from ironsecrets.grants import decide
+from ironsecrets.grants import Grant, decide
 from ironsecrets.header import Header
 from ironsecrets.identifiers import LeaseId, RequestId, parse_agent_id, parse_environment, parse_person_name
 from ironsecrets.principals import Agent, Claims, Operator, Principal, parse_permissions
@@ -106,9 +106,10 @@ class Vault:
             for secret in sorted(state.secrets.by_id.values(), key=lambda secret: secret.name)
             if secret.environment == within
             and secret.deleted_at is None
-            and decide(state.grants, self._engine.now(), agent=who, environment=within, name=secret.name, ttl=None)
-            .map(lambda _: True)
-            .value_or(False)
+            and isinstance(
+                decide(state.grants, self._engine.now(), agent=who, environment=within, name=secret.name, ttl=None),
+                Grant,
+            )
         ]
 
     def use_lease(self, agent: Agent, lease: LeaseId) -> Result[Sensitive, Refusal]:

@@ -62,11 +62,10 @@ def after_refusal(state: VaultState, at: int, principal: Principal, refusal: Ref
     """The state after ``principal`` was refused: an admitted agent's refusals count, and too many suspend it."""
     if not isinstance(principal, Agent) or refusal.code not in suspension.COUNTED:
         return state
-    match agency.admit(state.agents, at, principal):
-        case Success(record):
-            counted = suspension.struck(state.oversight.suspension, record, at)
-        case _:
-            return state
+    record = agency.admitted(state.agents, at, principal)
+    if isinstance(record, Refusal):
+        return state
+    counted = suspension.struck(state.oversight.suspension, record, at)
     if counted is record:
         return state
     leases = state.leases if counted.suspended_at is None else state.leases.without_agent(principal.id)

@@ -15,7 +15,7 @@ from returns.result import Failure, Result, Success
 from ironsecrets.agents import Agents, admit
 from ironsecrets.conditions import Conditions
 from ironsecrets.frozen import evolve
-from ironsecrets.grants import Grants, IssueGrant, decide, issue
+from ironsecrets.grants import Grant, Grants, IssueGrant, decide, issue
 from ironsecrets.identifiers import (
     LATEST_TIME,
     AccessRequestId,
@@ -169,7 +169,7 @@ def request_access(asking: Asking, at: int, agent: Agent, command: RequestAccess
             return Failure(REQUEST_TAKEN)
         wanted = (command.environment, command.name)
         granted = decide(asking.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=None)
-        if isinstance(granted, Success):
+        if isinstance(granted, Grant):
             return Failure(ALREADY_GRANTED)
         standing = requests
         for one in requests.of(agent.id):

@@ -19,7 +19,7 @@ from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import AgentId, AgentIdField, Digest, DigestField, Micros, TokenId, TokenIdField
 from ironsecrets.principals import Agent
 from ironsecrets.rates import Rate, Tat
-from ironsecrets.refusals import Refusal
+from ironsecrets.refusals import Refusal, decided
 
 UNKNOWN_AGENT = Refusal("unknown-agent", "there is no such agent; add it first")
 AGENT_EXISTS = Refusal("agent-exists", "the agent already holds a token; ask for a new one to replace it")
@@ -139,19 +139,24 @@ def authenticate(agents: Agents, text: str) -> Result[Agent, Refusal]:
     return Success(Agent(record.id, token))
 
 
-def admit(agents: Agents, at: int, agent: Agent) -> Result[AgentRecord, Refusal]:
-    """Whether the agent may ask at this moment.
+def admitted(agents: Agents, at: int, agent: Agent) -> AgentRecord | Refusal:
+    """The agent's record, if it may ask at this moment.
 
     Refusals: ``unknown-agent``, ``token-revoked``, ``token-expired``, ``agent-suspended``.
     """
     record = agents.by_id.get(agent.id)
     if record is None:
-        return Failure(UNKNOWN_AGENT)
+        return UNKNOWN_AGENT
     if agent.token is not None and agent.token != record.token:
-        return Failure(TOKEN_REVOKED)
+        return TOKEN_REVOKED
     if agent.claims is not None and agent.claims.expires_at is not None and at >= agent.claims.expires_at:
-        return Failure(TOKEN_EXPIRED)
-    return Success(record) if record.suspended_at is None else Failure(AGENT_SUSPENDED)
+        return TOKEN_EXPIRED
+    return record if record.suspended_at is None else AGENT_SUSPENDED
+
+
+def admit(agents: Agents, at: int, agent: Agent) -> Result[AgentRecord, Refusal]:
+    """:func:`admitted` as a ``Result``."""
+    return decided(admitted(agents, at, agent))
 
 
 def enroll(agents: Agents, at: int, command: Enroll) -> Result[Agents, Refusal]:

@@ -264,7 +264,7 @@ def present(grant: Grant, at: int, agent: Agent) -> Refusal | None:
 
 def decide(
     grants: Grants, at: int, *, agent: Agent, environment: Environment, name: SecretName, ttl: int | None
-) -> Result[Grant, Refusal]:
+) -> Grant | Refusal:
     """The grant under which ``agent`` may lease ``name`` for ``ttl`` microseconds (None: the grant's default).
 
     The most specific selector wins, then the oldest grant, among those whose conditions hold. Where none does, the
@@ -277,9 +277,9 @@ def decide(
             grant = grants.by_id[grant_id]
             against = standing(grant, at, agent, ttl)
             if against is None:
-                return Success(grant)
+                return grant
             refusal = max(refusal, against, key=_REACHED.__getitem__)
-    return Failure(refusal)
+    return refusal
 
 
 def use(grants: Grants, grant: Grant, at: int) -> Grants:

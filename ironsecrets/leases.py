@@ -12,7 +12,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets import grants as granting
-from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admit
+from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admitted
 from ironsecrets.effects import Reveal
 from ironsecrets.frozen import evolve
 from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
@@ -188,56 +188,30 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Res
     """
     if command.lease in access.leases.by_id:
         return Failure(LEASE_TAKEN)
-    match admit(access.agents, at, agent):
-        case Success(record):
-            pass
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            raise AssertionError
-    match granting.decide(
+    record = admitted(access.agents, at, agent)
+    if isinstance(record, Refusal):
+        return Failure(record)
+    grant = granting.decide(
         access.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=command.ttl
-    ):
-        case Success(grant):
-            pass
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            raise AssertionError
+    )
+    if isinstance(grant, Refusal):
+        return Failure(grant)
     if not conforms(record.rate, record.tat, at):
         return Failure(AGENT_RATE_LIMITED)
-    match access.secrets.live(command.environment, command.name):
-        case Success(secret):
-            return _opened(access, at, agent, command, record, grant, secret)
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            raise AssertionError
-
-
-def _opened(
-    access: Access,
-    at: int,
-    agent: Agent,
-    command: OpenLease,
-    record: AgentRecord,
-    grant: granting.Grant,
-    secret: Secret,
-) -> Result[Opened, Refusal]:
-    match answering(secret, command.label, at):
-        case Success(version):
-            return Success(
-                Opened(
-                    _counted(access.agents, record, at),
-                    granting.use(access.grants, grant, at),
-                    access.leases.pruned(agent.id, at, access.grants).keep(_lease(at, agent, command, grant, secret)),
-                    Reveal(secret.id, version.number, version.digest),
-                )
-            )
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            raise AssertionError
+    secret = access.secrets.kept(command.environment, command.name)
+    if isinstance(secret, Refusal):
+        return Failure(secret)
+    version = answering(secret, command.label, at)
+    if isinstance(version, Refusal):
+        return Failure(version)
+    return Success(
+        Opened(
+            _counted(access.agents, record, at),
+            granting.use(access.grants, grant, at),
+            access.leases.pruned(agent.id, at, access.grants).keep(_lease(at, agent, command, grant, secret)),
+            Reveal(secret.id, version.number, version.digest),
+        )
+    )
 
 
 def _counted(agents: Agents, record: AgentRecord, at: int) -> Agents:
@@ -272,11 +246,9 @@ def live(
     """
     if access.sealed is not None:
         return Failure(VAULT_SEALED)
-    match admit(access.agents, at, agent):
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            pass
+    record = admitted(access.agents, at, agent)
+    if isinstance(record, Refusal):
+        return Failure(record)
     lease = access.leases.by_id.get(lease_id)
     if lease is None or lease.agent != agent.id:
         return Failure(UNKNOWN_LEASE)
@@ -313,12 +285,9 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
 
 def release(access: Access, at: int, agent: Agent, command: Release) -> Result[Leases, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``."""
-
-    match admit(access.agents, at, agent):
-        case Failure(refusal):
-            return Failure(refusal)
-        case _:
-            pass
+    record = admitted(access.agents, at, agent)
+    if isinstance(record, Refusal):
+        return Failure(record)
     lease = access.leases.by_id.get(command.lease)
     if lease is None or lease.agent != agent.id:
         return Failure(UNKNOWN_LEASE)

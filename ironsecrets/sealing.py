@@ -11,6 +11,7 @@ binds the epoch too. A record moved to another secret, version or vault does not
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -122,11 +123,13 @@ def unseal(key: Buffer, context: bytes, sealed: bytes, what: str) -> Result[byte
     return Failure(Tampered(what)) if opened is None else Success(opened)
 
 
+@lru_cache(maxsize=1024)
 def value_context(vault: VaultId, secret: SecretId, version: int) -> bytes:
     """Associated data of a value. No epoch: a new epoch re-wraps DEKs and leaves ciphertexts as they are."""
     return _VALUE_PREFIX + length_prefixed(vault, secret, version)
 
 
+@lru_cache(maxsize=1024)
 def wrap_context(vault: VaultId, secret: SecretId, version: int, epoch: int) -> bytes:
     """Associated data of a wrapped DEK."""
     return _DEK_PREFIX + length_prefixed(vault, secret, version, epoch)

@@ -31,7 +31,7 @@ from ironsecrets.identifiers import (
     Size,
 )
 from ironsecrets.metadata import Description, Provider, Tags, Variable
-from ironsecrets.refusals import Refusal
+from ironsecrets.refusals import Refusal, decided
 from ironsecrets.schedules import RotationPolicy
 
 VERSION_LIMIT = 1_000_000
@@ -159,12 +159,16 @@ class Secrets:
         found = self.ids.get((environment, name))
         return None if found is None else self.by_id[found]
 
-    def live(self, environment: Environment, name: SecretName) -> Result[Secret, Refusal]:
+    def kept(self, environment: Environment, name: SecretName) -> Secret | Refusal:
         """The secret, unless it is missing or deleted. Refusals: ``no-secret``, ``secret-deleted``."""
         secret = self.find(environment, name)
         if secret is None:
-            return Failure(NO_SECRET)
-        return Success(secret) if secret.deleted_at is None else Failure(SECRET_DELETED)
+            return NO_SECRET
+        return secret if secret.deleted_at is None else SECRET_DELETED
+
+    def live(self, environment: Environment, name: SecretName) -> Result[Secret, Refusal]:
+        """:meth:`kept` as a ``Result``."""
+        return decided(self.kept(environment, name))
 
     def keep(self, secret: Secret) -> "Secrets":
         """With ``secret`` added or replaced."""
@@ -324,21 +328,26 @@ def describe(secrets: Secrets, command: Describe) -> Changed:
     )
 
 
-def readable(secret: Secret, number: int | None) -> Result[Version, Refusal]:
+def intact(secret: Secret, number: int | None) -> Version | Refusal:
     """Version ``number`` (None: current), unless it is gone. Refusals: ``no-version``, ``version-destroyed``."""
     version = secret.version(secret.current if number is None else number)
     if version is None:
-        return Failure(NO_VERSION)
-    return Success(version) if version.destroyed_at is None else Failure(VERSION_DESTROYED)
+        return NO_VERSION
+    return version if version.destroyed_at is None else VERSION_DESTROYED
 
 
-def answering(secret: Secret, label: Label, at: int) -> Result[Version, Refusal]:
+def readable(secret: Secret, number: int | None) -> Result[Version, Refusal]:
+    """:func:`intact` as a ``Result``."""
+    return decided(intact(secret, number))
+
+
+def answering(secret: Secret, label: Label, at: int) -> Version | Refusal:
     """The version that answers to ``label`` under a lease at ``at``. Refusals: ``no-previous``, those of reading."""
     if label == "current":
-        return readable(secret, None)
+        return intact(secret, None)
     if secret.previous is None or secret.previous_until is None or at >= secret.previous_until:
-        return Failure(NO_PREVIOUS)
-    return readable(secret, secret.previous)
+        return NO_PREVIOUS
+    return intact(secret, secret.previous)
 
 
 def rollback(secrets: Secrets, at: int, command: Rollback) -> Changed:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interpreters.custody import opened
+from interpreters.locked_memory import guarded
 from interpreters.needles import needles
 from interpreters.redaction import MARK, Scrubber, scrub
 from ironsecrets.sensitive import Sensitive
@@ -15,7 +15,7 @@ from ironsecrets.sensitive import Sensitive
 @contextlib.contextmanager
 def live(value: bytes) -> Generator[Sensitive]:
     """A value as an opened vault would hold it."""
-    held = opened(Sensitive(value))
+    held = guarded(bytearray(value))
     try:
         yield held
     finally:

@@ -1,6 +1,7 @@
 """Values in memory: nothing is left after release, expiry, revocation, garbage collection, in a core or a fork."""
 
 import copy
+import ctypes
 import json
 import os
 import pickle
@@ -17,8 +18,7 @@ import msgspec
 import pytest
 
 import ironsecrets
-from interpreters.custody import live_values
-from interpreters.locked_memory import allocate, guarded, protections
+from interpreters.locked_memory import allocate, guarded, live_values, protections
 from ironsecrets.sensitive import Sensitive
 from properties.worlds import MASTER_KEY, SetClock, world
 from tests.conftest import Opener
@@ -157,8 +157,6 @@ def test_what_the_pages_say_of_themselves(opened: Opener, flipped: bytearray) ->
     vault = opened()
     lease = vault.acting_for("agent_one").lease("openai/key", environment=ENV)
     assert lease.protection == {"locked", "not-dumped", "wiped-on-fork"}
-    import ctypes
-
     address = ctypes.addressof(ctypes.c_char.from_buffer(lease._value.view()))
     flags: list[str] = []
     inside = False
@@ -231,6 +229,43 @@ def test_a_forked_child_has_zeros() -> None:
     os.waitpid(child, 0)
     assert os.read(read, 64) == bytes(32)
     assert value.bytes() == b"x" * 32
+    for descriptor in (read, write):
+        os.close(descriptor)
+
+
+@linux
+def test_a_page_is_used_again_but_not_under_a_view() -> None:
+    def address(value: Sensitive) -> int:
+        return ctypes.addressof(ctypes.c_char.from_buffer(value.view()))
+
+    one = guarded(allocate(48))
+    one.view()[:] = b"x" * 48
+    page = address(one)
+    del one
+    two = guarded(allocate(4096))
+    assert (address(two), two.bytes()) == (page, bytes(4096)), "used again, and wiped before"
+    assert protections(two) == {"locked", "not-dumped", "wiped-on-fork"}
+    two.view()[:] = b"y" * 4096
+    view = two.view()[100:200]
+    del two
+    three = guarded(allocate(48))
+    three.view()[:] = b"z" * 48
+    assert address(three) != page
+    assert not any(view)
+
+
+@linux
+def test_a_forked_child_locks_pages_of_its_own() -> None:
+    guarded(allocate(32)).wipe()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        value = guarded(allocate(32))
+        flags = next(part for part in Path("/proc/self/status").read_text().splitlines() if part.startswith("VmLck:"))
+        os.write(write, f"{int(flags.split()[1]) >= 4} {sorted(protections(value))}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 200).decode() == "True ['locked', 'not-dumped', 'wiped-on-fork']"
     for descriptor in (read, write):
         os.close(descriptor)
 

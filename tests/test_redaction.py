@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 import ironsecrets
-from interpreters.custody import opened as remembered
+from interpreters.locked_memory import guarded
 from interpreters.needles import needles
 from interpreters.redaction import Scrubber, scrub, scrub_text
 from ironsecrets.sensitive import Sensitive
@@ -27,7 +27,7 @@ VALUE = 'sk-proj/ä"b\\c+d e\n1234567890'
 @contextlib.contextmanager
 def live(value: str | bytes) -> Iterator[Sensitive]:
     """A value as an opened vault would hold it."""
-    held = remembered(Sensitive(value))
+    held = guarded(bytearray(value.encode() if isinstance(value, str) else value))
     try:
         yield held
     finally:
