@@ -1,4 +1,4 @@
-"""The two doors: ``create_vault`` and ``open_vault``."""
+"""The doors: ``create_vault``, ``open_vault`` and ``restore_vault``."""
 
 import os
 from collections.abc import Sequence
@@ -12,14 +12,18 @@ from interpreters.derivation import (
     recovery_key_credential,
 )
 from interpreters.genesis import World, first_batch, unlock
+from interpreters.outcome import Verification
+from interpreters.proof import Progress
 from interpreters.sinks import Sink
 from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
 from interpreters.store import Store
+from interpreters.upkeep import restore
 from interpreters.vault import Vault
 from interpreters.witness import Witness
 from ironsecrets.errors import VaultError, VaultExists
 from ironsecrets.header import Argon2Cost
 from ironsecrets.identifiers import parse_person_name
+from ironsecrets.principals import Operator
 from ironsecrets.sensitive import Sensitive
 
 Passphrase = str | bytes | Sensitive
@@ -81,6 +85,31 @@ def open_vault(
             sinks=sinks,
             busy_timeout=busy_timeout,
             world=world,
+        )
+
+
+def restore_vault(
+    backup: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    passphrase: Passphrase | None = None,
+    master_key: Passphrase | None = None,
+    recovery_key: Passphrase | None = None,
+    operator: str = "operator",
+    checkpoint: str | None = None,
+    witness: Witness | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Put a backup at ``path``, where nothing may be: verify all of it, and mark the restore in its log.
+
+    It appears whole, with mode 0600, or not at all. A backup from before what ``checkpoint`` or ``witness`` has seen
+    is refused. Raises what :func:`open_vault` raises, and :class:`ironsecrets.VaultExists`.
+    """
+    who = Operator(accepted(parse_person_name(operator)))
+    credential = _credential(passphrase, master_key, recovery_key)
+    with credential.material:
+        return restore(
+            Path(backup), Path(path), credential, who, checkpoint=checkpoint, witness=witness, progress=progress
         )
 
 

@@ -169,20 +169,13 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
         return _beside("header", "the header under its MAC", "a header that was changed")
     if header_digest(image.header) != engine.state.header:
         return _beside("header", "the header that the log knows", "another one")
-    snapshot = None
-    if image.snapshot is not None:
-        match unseal_snapshot(engine.keys, engine.header.vault, image.snapshot):
-            case Success(state):
-                snapshot = state
-            case _:
-                return _beside("snapshot", "a snapshot that opens", "one that was changed or put back")
-    base = EMPTY
-    if image.base is not None:
-        match unseal_snapshot(engine.keys, engine.header.vault, image.base):
-            case Success(state):
-                base = state
-            case _:
-                return _beside("base", "a snapshot that opens", "one that was changed or put back")
+    kept = dict[str, VaultState | None]()
+    for name, sealed in (("snapshot", image.snapshot), ("base", image.base)):
+        opened = None if sealed is None else unseal_snapshot(engine.keys, engine.header.vault, sealed)
+        if isinstance(opened, Failure):
+            return _beside(name, "a snapshot that opens", "one that was changed or put back")
+        kept[name] = None if opened is None else opened.unwrap()
+    base = kept["base"] or EMPTY
     if base.log.size != engine.store.oldest() or base.log.size != engine.state.archived:
         return _beside("base", f"the state at {engine.state.archived} entries, which are archived", "another one")
     try:
@@ -192,7 +185,7 @@ def _verified(engine: Engine, progress: Progress | None) -> Result[Verification,
     if Frontier().extend(leaves) != base.log:
         return _beside("archive", "leaf hashes that lead to the base", "others")
     return (
-        _replayed(engine, base, snapshot, progress)
+        _replayed(engine, base, kept.pop("snapshot"), progress)
         .bind(lambda state: _state_held(engine, state))
         .bind(lambda state: _records_held(engine, state, progress))
     )
@@ -216,8 +209,10 @@ def _replayed(
             return Failure(entry)
         if request_tag(engine.keys, entry.request) != stored.tag:
             return _at(seq, "request", "the tag of the entry's request", "another one")
-        if snapshot is not None and snapshot.log.size == replayer.size and snapshot != replayer.state():
-            return _at(seq, "snapshot", "the state that replay gives", "a snapshot that differs")
+        if snapshot is not None and snapshot.log.size == replayer.size:
+            if snapshot != replayer.state():
+                return _at(seq, "snapshot", "the state that replay gives", "a snapshot that differs")
+            snapshot = None  # It may be as large as the state.
         if progress is not None and seq % 1000 == 0:
             progress(seq, size)
     return Success(replayer.state())

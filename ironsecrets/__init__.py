@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from interpreters.async_handles import AsyncAgentHandle, AsyncLeaseHandle, AsyncOperatorHandle, AsyncViewerHandle
     from interpreters.async_vault import AsyncVault, create_vault_async, open_vault_async
     from interpreters.command_rotator import CommandRotator
-    from interpreters.doors import create_vault, open_vault
+    from interpreters.doors import create_vault, open_vault, restore_vault
     from interpreters.from_vault import FromVault
     from interpreters.grant_terms import TermOptions
     from interpreters.ic_tokens import Authoriser, ICTokens
@@ -131,6 +131,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "interpreters.doors": (
         "create_vault",
         "open_vault",
+        "restore_vault",
     ),
     "interpreters.from_vault": ("FromVault",),
     "interpreters.grant_terms": ("TermOptions",),
@@ -456,5 +457,6 @@ __all__ = [
     "parse_secret_name",
     "parse_selector",
     "redact_event",
+    "restore_vault",
     "replay",
 ]

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import ironsecrets
 from interpreters.committing import TOGETHER, Asked, prepared, serve
+from interpreters.store import Batch, StoredEntry
 from interpreters.vault import Vault
+from ironsecrets.at_rest import encode_head, request_tag, seal_entry
+from ironsecrets.audit import decide
 from ironsecrets.drafts import Draft, NewVersion
-from ironsecrets.identifiers import Environment, PersonName, RequestId, SecretName
-from ironsecrets.principals import Operator
+from ironsecrets.identifiers import AgentId, Environment, LeaseId, PersonName, RequestId, SecretName
+from ironsecrets.leases import OpenLease
+from ironsecrets.principals import Agent, Operator
 from ironsecrets.sensitive import Sensitive
+from ironsecrets.vault import Request
 from properties.worlds import MASTER_KEY
 
 ENVIRONMENT = "production"
@@ -47,6 +52,34 @@ def grown(path: Path, *, secrets: int, entries: int) -> Vault:
     _served(vault, group)
     vault.snapshot()
     return vault
+
+
+def leased(vault: Vault, entries: int) -> None:
+    """So many leases more, each for a moment, decided and recorded as always; their values are revealed to nobody."""
+    engine, agent, state = vault._engine, Agent(AgentId("agent_one")), vault.state
+    names = [secret.name for secret in state.secrets.by_id.values()][:1000]
+    keys, header, at = engine.keys, engine.header, engine.now()
+    for start in range(0, entries, 1000):
+        stored: list[StoredEntry] = []
+        size = state.log.size
+        for number in range(start, min(entries, start + 1000)):
+            at += 1000
+            lease = OpenLease(
+                environment=Environment(ENVIRONMENT),
+                lease=LeaseId("ls_" + os.urandom(16).hex()),
+                name=names[number % len(names)],
+                ttl=1000,
+            )
+            request = Request(at=at, command=lease, id=RequestId("rq_" + os.urandom(16).hex()), principal=agent)
+            decision = decide(state, request)
+            assert decision.refusal is None
+            sealed = seal_entry(keys, header.vault, state.log.size, decision.entry, os.urandom(24))
+            stored.append(StoredEntry(tag=request_tag(keys, request.id), sealed=sealed))
+            state = decision.state
+        head = encode_head(keys, header.vault, state.log)
+        assert engine.store.commit(Batch(expected_size=size, entries=tuple(stored), head=head))
+        engine.advance(state, head)
+    vault.snapshot()
 
 
 def _served(vault: Vault, group: list[Asked]) -> None:

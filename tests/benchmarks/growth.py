@@ -1,7 +1,8 @@
-"""What things cost as a vault grows: ``python -m tests.benchmarks.growth [SIZE ...]`` (100, 10,000, 1,000,000).
+"""What things cost as a vault grows: ``python -m tests.benchmarks.growth [SECRETS[xENTRIES] ...]``.
 
 Each size is measured in a process of its own, so that its memory is its own: lease and put (durable), opening, and
-verifying everything. Prints a table, keeps the figures in ``docs/growth.json`` and draws them in ``docs/growth.svg``.
+verifying everything. Entries beyond the secrets are leases. Prints a table, keeps the figures in ``docs/growth.json``
+and draws those of as many secrets as entries in ``docs/growth.svg``.
 """
 
 import json
@@ -15,9 +16,9 @@ from pathlib import Path
 
 import ironsecrets
 from properties.worlds import MASTER_KEY
-from tests.benchmarks.bulk import ENVIRONMENT, grown, name_of
+from tests.benchmarks.bulk import ENVIRONMENT, grown, leased, name_of
 
-SIZES = (100, 10_000, 1_000_000)
+SIZES = ("100", "10000", "1000000", "100000", "1000x1000000")
 WORK = ("lease", "put", "open", "verify")
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -26,7 +27,12 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _measured(path: Path, size: int) -> dict[str, float]:
+def _split(size: str) -> tuple[int, int]:
+    secrets, _, entries = size.partition("x")
+    return int(secrets), int(entries or secrets)
+
+
+def _measured(path: Path, secrets: int) -> dict[str, float]:
     before, began = _peak(), time.perf_counter()
     vault = ironsecrets.open_vault(path, master_key=MASTER_KEY)
     opened = time.perf_counter() - began
@@ -36,7 +42,7 @@ def _measured(path: Path, size: int) -> dict[str, float]:
     def each(act: str, count: int = 200) -> float:
         began = time.perf_counter()
         for number in range(count):
-            name = name_of(number * 7919 % size)
+            name = name_of(number * 7919 % secrets)
             if act == "lease":
                 agent.lease(name, environment=ENVIRONMENT).release()
             else:
@@ -45,21 +51,23 @@ def _measured(path: Path, size: int) -> dict[str, float]:
 
     times = {"open": opened, "lease": each("lease"), "put": each("put")}
     state = _peak()
+    entries = vault.state.log.size
     began = time.perf_counter()
     vault.verify().unwrap()
     times["verify"] = time.perf_counter() - began
     vault.close()
+    times["verified/s"] = entries / times["verify"]
     return {**times, "open MiB": memory, "verify MiB more": _peak() - state, "start MiB": before}
 
 
-def measured(size: int) -> dict[str, float]:
-    """The figures at ``size`` secrets and entries, each stage in a process of its own."""
+def measured(size: str) -> dict[str, float]:
+    """The figures of one size, each stage in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="ironsecrets-growth-") as folder:
         path = Path(folder) / "vault"
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.growth", "make", str(path), str(size)], check=True)
+        subprocess.run([sys.executable, "-m", "tests.benchmarks.growth", "make", str(path), size], check=True)
         made = time.perf_counter() - began
-        command = [sys.executable, "-m", "tests.benchmarks.growth", "measure", str(path), str(size)]
+        command = [sys.executable, "-m", "tests.benchmarks.growth", "measure", str(path), size]
         told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         return {**told, "make": made, "file MiB": path.stat().st_size / 2**20}
 
@@ -110,20 +118,24 @@ def plot(figures: dict[int, dict[str, float]]) -> str:
 def main(arguments: list[str]) -> None:
     """One of the three: make, measure, or all sizes."""
     if arguments[:1] == ["make"]:
-        grown(Path(arguments[1]), secrets=int(arguments[2]), entries=int(arguments[2])).close()
+        secrets, entries = _split(arguments[2])
+        vault = grown(Path(arguments[1]), secrets=secrets, entries=secrets)
+        leased(vault, entries - vault.state.log.size)
+        vault.close()
         return
     if arguments[:1] == ["measure"]:
-        sys.stdout.write(json.dumps(_measured(Path(arguments[1]), int(arguments[2]))))
+        sys.stdout.write(json.dumps(_measured(Path(arguments[1]), _split(arguments[2])[0])))
         return
-    sizes = [int(one) for one in arguments] or list(SIZES)
-    figures = {size: measured(size) for size in sizes}
-    for size, told in figures.items():
-        sys.stdout.write(f"{size:>9,}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()) + "\n")
     kept = DOCS / "growth.json"
-    before = {int(size): told for size, told in json.loads(kept.read_text()).items()} if kept.exists() else {}
-    together = dict(sorted({**before, **figures}.items()))
-    kept.write_text(json.dumps(together, indent=2) + "\n")
-    (DOCS / "growth.svg").write_text(plot(together))
+    figures: dict[str, dict[str, float]] = json.loads(kept.read_text()) if kept.exists() else {}
+    for size in arguments or SIZES:
+        figures[size] = {name: float(f"{value:.4g}") for name, value in measured(size).items()}
+        told = ", ".join(f"{name} {value:g}" for name, value in figures[size].items())
+        sys.stdout.write(f"{size:>12}: {told}\n")
+        sys.stdout.flush()
+        kept.write_text(json.dumps(dict(sorted(figures.items(), key=lambda one: _split(one[0]))), indent=2) + "\n")
+    square = {_split(size)[0]: told for size, told in figures.items() if "x" not in size}
+    (DOCS / "growth.svg").write_text(plot(square))
 
 
 if __name__ == "__main__":

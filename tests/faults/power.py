@@ -2,11 +2,14 @@
 
 Nothing is simulated while a history runs: its operations are recorded, and afterwards the disk can be shown as it may
 look after a power loss at any of them. Whatever was written to a file and not synced since is kept apart: any subset
-of it survives, each write whole or torn at sector bounds. A new file's name survives with the file's first sync.
+of it survives, each write whole or torn at sector bounds. A new file's name survives with the file's first sync, a
+second name with the folder's.
 """
 
+import contextlib
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +17,7 @@ import apsw
 import attrs
 
 SECTOR = 512
-Kind = Literal["write", "truncate", "sync", "create", "delete"]
+Kind = Literal["write", "truncate", "sync", "create", "delete", "link", "sync-folder"]
 
 
 @attrs.frozen
@@ -25,6 +28,7 @@ class Operation:
     file: str
     offset: int = 0
     data: bytes = b""
+    other: str = ""
 
 
 @attrs.define
@@ -47,7 +51,7 @@ class _File(apsw.VFSFile):
         path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         self._recorder, self._name = recorder, Path(path).name
         created = not Path(path).exists()
-        super().__init__("", name, flags)
+        super().__init__("unix", name, flags)
         if created:
             recorder.record(Operation("create", self._name))
 
@@ -69,13 +73,13 @@ _living: list[apsw.VFS] = []
 
 
 class RecordingVFS(apsw.VFS):
-    """Records into ``recorder``."""
+    """Records into ``recorder``, over the system's own VFS."""
 
     def __init__(self, name: str, recorder: Recorder) -> None:
         self._recorder = recorder
         self.name = name
         _living.append(self)
-        super().__init__(name, "")
+        super().__init__(name, "unix")
 
     def xOpen(self, name: Any, flags: list[int]) -> _File:
         return _File(self._recorder, name, flags)
@@ -83,6 +87,48 @@ class RecordingVFS(apsw.VFS):
     def xDelete(self, name: str, syncdir: bool) -> None:
         super().xDelete(name, syncdir)
         self._recorder.record(Operation("delete", Path(name).name, int(syncdir)))
+
+
+@contextlib.contextmanager
+def everything(recorder: Recorder, folder: Path) -> Iterator[None]:
+    """Record what whoever asks for no VFS does through SQLite, and what goes past it: names, and syncs of files."""
+    vfs = RecordingVFS(f"everything{len(_living)}", recorder)
+    before, real = apsw.vfs_names()[0], {name: getattr(os, name) for name in ("link", "rename", "unlink", "fsync")}
+
+    def here(path: Any) -> str | None:
+        return Path(path).name if Path(path).parent == folder else None
+
+    def told(name: str, of: Callable[..., Operation | None]) -> None:
+        def wrapped(*arguments: Any) -> None:
+            operation = of(*arguments)
+            real[name](*arguments)
+            if operation is not None:
+                recorder.record(operation)
+
+        setattr(os, name, wrapped)
+
+    def linked(old: Any, new: Any) -> Operation | None:
+        return None if here(new) is None else Operation("link", str(here(old)), other=str(here(new)))
+
+    def unlinked(path: Any) -> Operation | None:
+        return None if here(path) is None else Operation("delete", str(here(path)))
+
+    def synced(descriptor: int) -> Operation | None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if path == str(folder):
+            return Operation("sync-folder", "")
+        return None if here(path) is None else Operation("sync", str(here(path)))
+
+    told("link", linked)
+    told("unlink", unlinked)
+    told("fsync", synced)
+    apsw.set_default_vfs(vfs.name)
+    try:
+        yield
+    finally:
+        apsw.set_default_vfs(before)
+        for name, function in real.items():
+            setattr(os, name, function)
 
 
 Disk = dict[str, bytes]
@@ -116,11 +162,22 @@ class Machine:
                 self.nameless.discard(name)
                 if not operation.offset:
                     self.undead[name] = gone
+            case "link":
+                # One file by two names: it is not written to after this.
+                self.synced[operation.other] = bytearray(self.synced[name])
+                self.loose[operation.other] = list(self.loose.get(name, []))
+                self.nameless.add(operation.other)
+            case "sync-folder":
+                self.nameless.clear()
+                self.undead.clear()
             case "sync":
                 for loose in self.loose.pop(name, []):
                     _apply(self.synced[name], loose, None)
                 self.nameless.discard(name)
             case _:
+                if name not in self.synced:
+                    self.synced[name] = bytearray()
+                    self.nameless.add(name)
                 self.loose.setdefault(name, []).append(operation)
 
     def lost(self, chance: random.Random) -> Disk:

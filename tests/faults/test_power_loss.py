@@ -6,7 +6,7 @@
 import itertools
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -24,7 +24,7 @@ from ironsecrets.merkle import Frontier
 from properties.worlds import MASTER_KEY, credential
 from tests.faults.depth import DEEP
 from tests.faults.histories import History
-from tests.faults.power import Disk, Operation, Recorder, RecordingVFS, losses, read, written
+from tests.faults.power import Disk, Operation, Recorder, RecordingVFS, everything, losses, read, written
 
 numbers = itertools.count()
 
@@ -47,6 +47,11 @@ def recorded(folder: Path, seed: int, commands: int) -> Recording:
     folder.mkdir()
     path = folder / "vault"
     ironsecrets.create_vault(path, master_key=MASTER_KEY).close()
+    if seed % 2:
+        # Every other history is that of a vault that was restored from a backup.
+        path.rename(folder / "old")
+        ironsecrets.restore_vault(folder / "old", path, master_key=MASTER_KEY, operator="o")
+        (folder / "old").unlink()
     before, recorder = read(folder), Recorder()
     vfs = RecordingVFS(f"recording{next(numbers)}", recorder)
     acknowledged: list[tuple[int, int]] = []
@@ -153,6 +158,72 @@ def test_a_second_loss_during_recovery(
         count, lost = count + more, lost + missing
     counted(record_property, "power loss during recovery", count, len(lost))
     assert not lost, lost[:3]
+
+
+@pytest.mark.parametrize("seed", range(3000, 3006 if DEEP else 3002))
+def test_a_loss_during_backup_and_restore(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    """A backup and what is restored from it are there whole, or not at all; the vault itself as ever."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    ironsecrets.create_vault(folder / "vault", master_key=MASTER_KEY).close()
+    recorder, done = Recorder(on=False), dict[str, tuple[int, int]]()
+    with everything(recorder, folder):
+        vault = ironsecrets.open_vault(folder / "vault", master_key=MASTER_KEY)
+        history = History(vault, random.Random(seed), lambda size: None, rekeys=False, archives=False)
+        for _ in range(30):
+            history.step()
+        vault._engine.store.settle()
+        before, recorder.on, size = read(folder), True, vault.state.log.size
+        vault.backup(folder / "backup")
+        done["backup"] = (len(recorder), size)
+        history.step()
+        ironsecrets.restore_vault(folder / "backup", folder / "restored", master_key=MASTER_KEY, operator="o")
+        done["restored"] = (len(recorder), size + 1)
+        recorder.on = False
+        vault.close()
+    operations, chance = recorder.operations, random.Random(seed)
+    expected = {"vault": (0, size), **done}
+    every = list(range(len(operations) + 1))
+    disks = losses(before, operations, chance, points=every, each=4 if DEEP else 1)
+    count, lost = _missing(tmp_path, disks, expected)
+    counted(record_property, "power loss during backup and restore", count, len(lost))
+    assert not lost, (seed, lost[:3])
+    # The negative control: names whose folder was not synced.
+    careless = [attrs.evolve(one, file="", kind="sync") if one.kind == "sync-folder" else one for one in operations]
+    _, lost = _missing(tmp_path, losses(before, careless, chance, points=every[-1:], each=20), expected)
+    assert lost
+
+
+def _missing(
+    folder: Path, disks: Iterator[tuple[int, Disk]], expected: dict[str, tuple[int, int]]
+) -> tuple[int, list[str]]:
+    """How many disks there were, and which lack a vault, or hold one that is not whole: by name, since which
+    operation it must be there, and with how many entries."""
+    count, lost = 0, list[str]()
+    for point, disk in disks:
+        count += 1
+        image = folder / "image"
+        image.mkdir()
+        written(disk, image)
+        for name, (since, entries) in expected.items():
+            if (image / name).exists() or point >= since:
+                why = _whole(image / name, entries)
+                if why is not None:
+                    lost.append(f"operation {point}, {name}: {why}")
+        shutil.rmtree(image)
+    return count, lost
+
+
+def _whole(path: Path, entries: int) -> str | None:
+    try:
+        with ironsecrets.open_vault(path, master_key=MASTER_KEY) as vault:
+            if vault.state.log.size < entries:
+                return f"{vault.state.log.size} entries are left of {entries}"
+            return None if isinstance(vault.verify(), Success) else "it does not verify"
+    except ironsecrets.VaultError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
