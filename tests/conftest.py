@@ -4,7 +4,7 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 
 import ironsecrets
 from properties.worlds import MASTER_KEY
+from tests.forking import ForkServer
 from tests.provider import Provider
 
 COMMAND = Path(sys.executable).parent / "ironsecrets"
+SERVER = ForkServer()
 MASTER_KEY_TEXT = base64.b64encode(MASTER_KEY).decode()
 
 
@@ -38,7 +40,7 @@ class Done:
 
 @attrs.define
 class Command:
-    """The installed command in a folder of its own."""
+    """The command in a folder of its own. What the environment decides before it begins is started, not forked."""
 
     folder: Path
     env: dict[str, str]
@@ -46,17 +48,27 @@ class Command:
 
     def run(self, *arguments: str, stdin: bytes | str = b"", env: dict[str, str] | None = None) -> Done:
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        environment = {**self.env, **(env or {})}
+        if SERVER.fits(environment):
+            status, out, err = SERVER.run(
+                arguments, folder=self.folder, environment=environment, stdin=given, timeout=60
+            )
+        else:
+            status, out, err = self._start(arguments, environment, given)
+        self.history += out + err
+        return Done(status, out, err)
+
+    def _start(self, arguments: Sequence[str], environment: dict[str, str], given: bytes) -> tuple[int, bytes, bytes]:
         done = subprocess.run(
             [str(COMMAND), *arguments],
             input=given,
             capture_output=True,
             cwd=self.folder,
-            env={**self.env, **(env or {})},
+            env=environment,
             timeout=60,
             start_new_session=True,
         )
-        self.history += done.stdout + done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        return done.returncode, done.stdout, done.stderr
 
     def ok(self, *arguments: str, stdin: bytes | str = b"") -> Done:
         done = self.run(*arguments, stdin=stdin)
