@@ -22,9 +22,11 @@ VALUES = {f"name/{number}": os.urandom(32).hex() for number in range(COUNT)}
 ENVIRONMENT = "production"
 
 
-def once(benchmark: Any, work: Any) -> None:
-    benchmark.extra_info["values"] = COUNT
+def once(benchmark: Any, work: Any, count: int = COUNT) -> None:
+    benchmark.extra_info["values"] = count
     benchmark.pedantic(work, rounds=1)
+    if benchmark.stats is not None:
+        benchmark.extra_info["ms a value"] = round(benchmark.stats.stats.mean / count * 1000, 2)
 
 
 def test_ironsecrets(benchmark: Any, tmp_path: Path) -> None:
@@ -80,19 +82,22 @@ def test_pykeepass(benchmark: Any, tmp_path: Path) -> None:
 
 
 def test_keyrings_cryptfile(benchmark: Any, tmp_path: Path) -> None:
-    """One INI file, written whole for each value; Argon2 once, AES-GCM. No audit, no grants, not synced."""
+    """One INI file, written whole for each value, AES-GCM under a key that Argon2 gives anew for each operation: so a
+    fiftieth of the values. No audit, no grants, not synced."""
     cryptfile = pytest.importorskip("keyrings.cryptfile.cryptfile")
     ring = cryptfile.CryptFileKeyring()
     ring.file_path = str(tmp_path / "ring.cfg")
     ring.keyring_key = "password"
 
+    some = dict(list(VALUES.items())[: max(COUNT // 50, 1)])
+
     def work() -> None:
-        for name, value in VALUES.items():
+        for name, value in some.items():
             ring.set_password(ENVIRONMENT, name, value)
-        for name, value in VALUES.items():
+        for name, value in some.items():
             assert ring.get_password(ENVIRONMENT, name) == value
 
-    once(benchmark, work)
+    once(benchmark, work, len(some))
 
 
 @pytest.mark.skipif(shutil.which("age") is None, reason="there is no age command here")
