@@ -71,9 +71,7 @@ def seal_snapshot(keys: Keys, state: VaultState, salt: bytes) -> bytes:
 
 def unseal_snapshot(keys: Keys, vault: VaultId, sealed: bytes) -> Result[VaultState, Tampered]:
     """The inverse of :func:`seal_snapshot`."""
-    return unseal(keys["snapshots"], _snapshot_context(vault), sealed, "snapshot").bind(
-        lambda raw: decode_snapshot(bytes(raw))
-    )
+    return unseal(keys["snapshots"], _snapshot_context(vault), sealed, "snapshot").bind(decode_snapshot)
 
 
 def seal_leaves(keys: Keys, vault: VaultId, start: int, leaves: Sequence[bytes], salt: bytes) -> bytes:

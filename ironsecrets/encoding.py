@@ -34,7 +34,9 @@ def canonical(value: object) -> bytes:
     return _ENCODER.encode(value)
 
 
-def decode_canonical(decoder: "msgspec.json.Decoder[_T]", raw: bytes, *, limit: int, what: str) -> Result[_T, str]:
+def decode_canonical(
+    decoder: "msgspec.json.Decoder[_T]", raw: bytes | bytearray, *, limit: int, what: str
+) -> Result[_T, str]:
     """``raw`` decoded strictly, or a line that says what is wrong with ``what`` (never the bytes themselves).
 
     Refuses more than ``limit`` bytes before parsing, nesting beyond the decoder's limit, and every text that is

@@ -120,7 +120,7 @@ def _sorted(values: Iterable[_V], field: str) -> tuple[_V, ...]:
     return tuple(sorted(values, key=lambda value: getattr(value, field)))
 
 
-def decode_snapshot(raw: bytes) -> Result[VaultState, Tampered]:
+def decode_snapshot(raw: bytes | bytearray) -> Result[VaultState, Tampered]:
     """The inverse of :func:`encode_snapshot`."""
     match decode_canonical(_DECODER, raw, limit=SNAPSHOT_LIMIT, what="snapshot"):
         case Success(snapshot):
