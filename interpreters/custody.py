@@ -9,13 +9,12 @@ import weakref
 from contextlib import suppress
 from typing import Protocol
 
-from returns.result import Failure
-
 from interpreters.threads import quiet_thread
 from ironsecrets import leases as leasing
 from ironsecrets.errors import StoreUnavailable, VaultBusy, VaultError
 from ironsecrets.identifiers import LeaseId
 from ironsecrets.principals import Agent
+from ironsecrets.refusals import Refusal
 from ironsecrets.state import VaultState
 
 INTERVAL = 0.25
@@ -90,7 +89,7 @@ class Custody:
             self._forget_all()
             return
         for lease in list(self._held):
-            if isinstance(leasing.live(state, now, lease.holder, lease.id), Failure):
+            if isinstance(leasing.live(state, now, lease.holder, lease.id), Refusal):
                 lease.forget()
 
     def _forget_all(self) -> None:

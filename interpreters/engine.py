@@ -210,13 +210,10 @@ class Engine:
             self.check_usable()
             self.catch_up()
             now = self.now()
-            match leasing.live(self.state, now, agent, lease_id):
-                case Success((lease, _, secret)):
-                    pass
-                case Failure(refusal):
-                    return Failure(refusal)
-                case _:
-                    raise AssertionError
+            found_live = leasing.live(self.state, now, agent, lease_id)
+            if isinstance(found_live, Refusal):
+                return Failure(found_live)
+            lease, _, secret = found_live
             if lease.label == "current" and secret.current == known_version:
                 return Success((lease, known_version, None))
             version = answering(secret, lease.label, now)

@@ -235,9 +235,7 @@ def _lease(at: int, agent: Agent, command: OpenLease, grant: granting.Grant, sec
     )
 
 
-def live(
-    access: Access, at: int, agent: Agent, lease_id: LeaseId
-) -> Result[tuple[Lease, granting.Grant, Secret], Refusal]:
+def live(access: Access, at: int, agent: Agent, lease_id: LeaseId) -> tuple[Lease, granting.Grant, Secret] | Refusal:
     """The lease, if ``agent`` may use it at ``at``. Another agent's lease is as unknown as none.
 
     Which version it gives, :func:`ironsecrets.secrets.answering` says. Refusals: ``vault-sealed``, those of
@@ -245,42 +243,41 @@ def live(
     :func:`ironsecrets.grants.present`, ``no-secret``, ``secret-deleted``.
     """
     if access.sealed is not None:
-        return Failure(VAULT_SEALED)
+        return VAULT_SEALED
     record = admitted(access.agents, at, agent)
     if isinstance(record, Refusal):
-        return Failure(record)
+        return record
     lease = access.leases.by_id.get(lease_id)
     if lease is None or lease.agent != agent.id:
-        return Failure(UNKNOWN_LEASE)
+        return UNKNOWN_LEASE
     if at >= lease.expires_at:
-        return Failure(LEASE_EXPIRED)
+        return LEASE_EXPIRED
     grant = access.grants.by_id.get(lease.grant)
     if grant is None or not grant.live(at):
-        return Failure(LEASE_REVOKED)
+        return LEASE_REVOKED
     absent = granting.present(grant, at, agent)
     if absent is not None:
-        return Failure(absent)
+        return absent
     secret = access.secrets.by_id.get(lease.secret)
     if secret is None:
-        return Failure(NO_SECRET)
-    return Success((lease, grant, secret)) if secret.deleted_at is None else Failure(SECRET_DELETED)
+        return NO_SECRET
+    return (lease, grant, secret) if secret.deleted_at is None else SECRET_DELETED
 
 
 def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Leases, Refusal]:
     """Refusals: those of :func:`live`, ``ttl-too-long``, ``lease-at-maximum``."""
-
-    def longer(found: tuple[Lease, granting.Grant, Secret]) -> Result[Leases, Refusal]:
-        lease, grant, _ = found
-        conditions = grant.conditions
-        if command.ttl is not None and command.ttl > conditions.maximum_ttl:
-            return Failure(TTL_TOO_LONG)
-        until = at + (conditions.default_ttl if command.ttl is None else command.ttl)
-        until = conditions.bounded(min(until, lease.opened_at + conditions.maximum_ttl))
-        if until <= lease.expires_at:
-            return Failure(LEASE_AT_MAXIMUM)
-        return Success(access.leases.keep(evolve(lease, expires_at=until)))
-
-    return live(access, at, agent, command.lease).bind(longer)
+    found = live(access, at, agent, command.lease)
+    if isinstance(found, Refusal):
+        return Failure(found)
+    lease, grant, _ = found
+    conditions = grant.conditions
+    if command.ttl is not None and command.ttl > conditions.maximum_ttl:
+        return Failure(TTL_TOO_LONG)
+    until = at + (conditions.default_ttl if command.ttl is None else command.ttl)
+    until = conditions.bounded(min(until, lease.opened_at + conditions.maximum_ttl))
+    if until <= lease.expires_at:
+        return Failure(LEASE_AT_MAXIMUM)
+    return Success(access.leases.keep(evolve(lease, expires_at=until)))
 
 
 def release(access: Access, at: int, agent: Agent, command: Release) -> Result[Leases, Refusal]:
