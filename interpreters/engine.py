@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import attrs
 from returns.result import Failure, Result, Success
 
-from interpreters.committing import Asked, Line, ask, prepared, serve
+from interpreters.committing import ask, prepared, serve
 from interpreters.custody import Custody
 from interpreters.locked_memory import allocate, guarded
 from interpreters.outcome import Ask, Outcome, Prepare
@@ -18,6 +18,7 @@ from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store
 from interpreters.telemetry import told
 from interpreters.unsealed import base_of, caught_up, found, plain_entries
+from interpreters.waiting import Asked, Line
 from interpreters.world import Clock, Entropy
 from ironsecrets import leases as leasing
 from ironsecrets.at_rest import (

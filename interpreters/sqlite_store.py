@@ -18,6 +18,7 @@ from interpreters.ballast import Ballast
 from interpreters.leader import file_lock
 from interpreters.sqlite_errors import full, translated
 from interpreters.sqlite_files import copied, look, publish
+from interpreters.sqlite_rows import held, record_of, write
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
 from interpreters.store import Archived, Batch, Image, RecordKey, StoredEntry
 from ironsecrets.errors import (
@@ -91,7 +92,7 @@ class SqliteStore:
                     run(connection, "PRAGMA journal_mode = WAL")
                     migrate(connection)
                     if first is not None:
-                        _write(connection, first)
+                        write(connection, first)
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 finally:
                     connection.close()
@@ -194,17 +195,17 @@ class SqliteStore:
             if head is None:
                 raise IntegrityError("the head of the log is missing")
             return Image(
-                header=_held(header, bytes),
-                header_mac=_held(mac, bytes),
-                head=_held(head, bytes),
-                snapshot=None if snapshot is None else _held(snapshot, bytes),
-                base=None if base is None else _held(base, bytes),
+                header=held(header, bytes),
+                header_mac=held(mac, bytes),
+                head=held(head, bytes),
+                snapshot=None if snapshot is None else held(snapshot, bytes),
+                base=None if base is None else held(base, bytes),
             )
         return None
 
     def head(self) -> bytes:
         for (body,) in self._rows("SELECT body FROM head"):
-            return _held(body, bytes)
+            return held(body, bytes)
         raise IntegrityError("the head of the log is missing")
 
     def stamp(self) -> int:
@@ -245,7 +246,7 @@ class SqliteStore:
         self._check_place()
         try:
             with translated(self.path):
-                done = _write(connection, batch)
+                done = write(connection, batch)
             self._commits += 1
         except StoreUnavailable:
             self._drop()
@@ -286,7 +287,7 @@ class SqliteStore:
             for expected, (seq, tag, sealed) in enumerate(rows, at):
                 if seq != expected:
                     raise IntegrityError(f"entry {expected} is missing")
-                yield StoredEntry(tag=_held(tag, bytes), sealed=_held(sealed, bytes))
+                yield StoredEntry(tag=held(tag, bytes), sealed=held(sealed, bytes))
             at += len(rows)
             if at < until:
                 if stop is not None or self._rows("SELECT 1 FROM entries WHERE seq >= ? LIMIT 1", at):
@@ -296,12 +297,12 @@ class SqliteStore:
     def archives(self) -> Sequence[Archived]:
         rows = self._rows("SELECT start, stop, leaves FROM archives ORDER BY start")
         return [
-            Archived(start=_held(start, int), stop=_held(stop, int), leaves=_held(leaves, bytes))
+            Archived(start=held(start, int), stop=held(stop, int), leaves=held(leaves, bytes))
             for start, stop, leaves in rows
         ]
 
     def oldest(self) -> int:
-        return _held(self._rows("SELECT coalesce(max(stop), 0) FROM archives")[0][0], int)
+        return held(self._rows("SELECT coalesce(max(stop), 0) FROM archives")[0][0], int)
 
     def find(self, tag: bytes) -> int | None:
         rows = self._rows("SELECT seq FROM entries WHERE request = ?", tag)
@@ -310,7 +311,7 @@ class SqliteStore:
     def record(self, secret: SecretId, version: int) -> SealedRecord | None:
         query = f"SELECT {_RECORD} FROM records WHERE secret = ? AND version = ?"
         rows = self._rows(query, secret, version)
-        return _record(rows[0][1:]) if rows else None
+        return record_of(rows[0][1:]) if rows else None
 
     def wraps(self, keys: Sequence[RecordKey]) -> Sequence[Wrap]:
         query = "SELECT secret, version, epoch, wrap FROM records WHERE secret = ? AND version = ?"
@@ -319,10 +320,10 @@ class SqliteStore:
             rows: list[Any] = list(connection.executemany(query, keys))
         return [
             Wrap(
-                secret=SecretId(_held(secret, str)),
-                version=_held(version, int),
-                epoch=_held(epoch, int),
-                wrap=_held(wrap, bytes),
+                secret=SecretId(held(secret, str)),
+                version=held(version, int),
+                epoch=held(epoch, int),
+                wrap=held(wrap, bytes),
             )
             for secret, version, epoch, wrap in rows
         ]
@@ -332,7 +333,7 @@ class SqliteStore:
         last = -(2**63)
         while rows := self._rows(query, last, PAGE):
             for row in rows:
-                yield _record(row[1:])
+                yield record_of(row[1:])
             last = rows[-1][0]
 
     def settle(self) -> bool:
@@ -357,70 +358,3 @@ class SqliteStore:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
         self._connection = None
         self._closed = True
-
-
-def _held(value: object, kind: type[_T]) -> _T:
-    # A damaged file need not keep to its own schema: STRICT and NOT NULL hold for what SQLite itself writes.
-    if not isinstance(value, kind):
-        raise IntegrityError("the database holds something of another type than it must: it is damaged")
-    return value
-
-
-def _record(row: Any) -> SealedRecord:
-    secret, version, epoch, wrap, body = row
-    return SealedRecord(
-        secret=SecretId(_held(secret, str)),
-        version=_held(version, int),
-        epoch=_held(epoch, int),
-        wrap=_held(wrap, bytes),
-        body=_held(body, bytes),
-    )
-
-
-def _write(connection: apsw.Connection, batch: Batch) -> bool:
-    run(connection, "BEGIN IMMEDIATE")
-    try:
-        ((size,),) = run(connection, "SELECT coalesce(max(seq) + 1, 0) FROM entries")
-        if size != batch.expected_size:
-            run(connection, "ROLLBACK")
-            return False
-        _fill(connection, batch)
-        run(connection, "COMMIT")
-        return True
-    except apsw.ConstraintError:
-        raise IntegrityError("the store holds a request or a record already that is new to the log") from None
-    finally:
-        # After some errors SQLite has rolled back by itself; asking it again would hide the cause.
-        if connection.in_transaction:
-            with suppress(apsw.Error):
-                run(connection, "ROLLBACK")
-
-
-def _fill(connection: apsw.Connection, batch: Batch) -> None:
-    if batch.header is not None:
-        run(connection, "INSERT OR REPLACE INTO header VALUES (1, ?, ?)", batch.header)
-    for seq, entry in enumerate(batch.entries, batch.expected_size):
-        run(connection, "INSERT INTO entries VALUES (?, ?, ?)", (seq, entry.tag, entry.sealed))
-    if batch.head is not None:
-        run(connection, "INSERT OR REPLACE INTO head VALUES (1, ?)", (batch.head,))
-    if batch.base is not None:
-        run(connection, "INSERT OR REPLACE INTO base VALUES (1, ?)", (batch.base,))
-    if batch.archive is not None:
-        kept = (batch.archive.start, batch.archive.stop, batch.archive.leaves)
-        run(connection, "INSERT INTO archives VALUES (?, ?, ?)", kept)
-        run(connection, "DELETE FROM entries WHERE seq < ?", (batch.archive.stop,))
-    if batch.snapshot is not None:
-        run(connection, "INSERT OR REPLACE INTO snapshot VALUES (1, ?)", (batch.snapshot,))
-    for kept in batch.keep:
-        run(
-            connection,
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-            (kept.secret, kept.version, kept.epoch, kept.wrap, kept.body),
-        )
-    if batch.rewrap:
-        connection.executemany(
-            "UPDATE records SET epoch = ?, wrap = ? WHERE secret = ? AND version = ?",
-            [(new.epoch, new.wrap, new.secret, new.version) for new in batch.rewrap],
-        )
-    for secret, version in batch.erase:
-        run(connection, "DELETE FROM records WHERE secret = ? AND version = ?", (secret, version))

@@ -289,7 +289,7 @@ assert type(vault.verify()).__name__ == "Success"
 
 def test_apsw_errors_keep_their_cause(path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite may roll back by itself; what is raised is the real cause, not 'no transaction is active'."""
-    from interpreters import sqlite_store
+    from interpreters import sqlite_rows
 
     vault = opened()
 
@@ -297,7 +297,7 @@ def test_apsw_errors_keep_their_cause(path: Path, opened: Opener, monkeypatch: p
         connection.execute("rollback")
         raise apsw.IOError("disk I/O error")
 
-    monkeypatch.setattr(sqlite_store, "_fill", failing)
+    monkeypatch.setattr(sqlite_rows, "_fill", failing)
     with pytest.raises(ironsecrets.StoreUnavailable, match="IOError") as caught:
         vault.operator("o").put("a", "x", environment="development")
     assert isinstance(caught.value.__cause__, apsw.IOError)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ironsecrets
-from interpreters.committing import TOGETHER, Asked, prepared, serve
+from interpreters.committing import prepared, serve
 from interpreters.store import Batch, StoredEntry
 from interpreters.vault import Vault
+from interpreters.waiting import TOGETHER, Asked
 from ironsecrets.at_rest import encode_head, request_tag, seal_entry
 from ironsecrets.audit import decide
 from ironsecrets.drafts import Draft, NewVersion
