@@ -21,7 +21,7 @@ from interpreters.conversions import accepted
 from interpreters.engine import Engine
 from interpreters.files import make_folder, write_private
 from interpreters.outcome import Prepared
-from interpreters.proof import Progress, base_state, note_at, verifier_key
+from interpreters.proof import Progress, base_state, leaves_of, note_at, verifier_key
 from interpreters.store import Archived
 from ironsecrets.at_rest import seal_leaves, seal_snapshot
 from ironsecrets.audit import decode_entry
@@ -235,6 +235,26 @@ def check_segments(
         )
     replayed = sum(stop - start for start, stop in known) - hashed - sum(stop - start for start, stop in missing)
     return Success(Shown(replayed=replayed, hashed=hashed, missing=tuple(missing)))
+
+
+def archived_entries(engine: Engine, folder: Path) -> Iterator[bytes]:
+    """Every archived entry from the segment files in ``folder``, each held against the log's hash of it.
+
+    Raises :class:`VaultNotFound` for a segment that is not there, :class:`IntegrityError` for one that was changed.
+    """
+    leaves = leaves_of(engine, engine.state.archived)
+    files = {(file.start, file.stop): file for file in segment_files(folder)}
+    for one in engine.state.oversight.segments:
+        file = files.get((one.start, one.stop))
+        if file is None:
+            raise VaultNotFound(f"the segment of entries {one.start} to {one.stop - 1} is not in {folder}")
+        seq = one.start
+        for seq, raw in enumerate(lines_of(file), one.start):
+            if seq >= one.stop or leaf_hash(raw) != leaves[seq]:
+                raise IntegrityError(f"{file.path.name} differs from the log at entry {seq}")
+            yield raw
+        if seq != one.stop - 1:
+            raise IntegrityError(f"{file.path.name} lacks entries from {seq + 1} on")
 
 
 def _differs(seq: int, file: SegmentFile, expected: str, found: str) -> Result[Shown, Divergence]:

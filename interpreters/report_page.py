@@ -5,7 +5,7 @@ from html import escape
 from string import Template
 
 from interpreters.conversions import when
-from ironsecrets.reach import Attempt, Reach
+from ironsecrets.reach import Attempt, Denied, Reach
 
 WIDTH, LEFT, ROW = 1100, 330, 22
 
@@ -53,18 +53,31 @@ def row(reach: Reach) -> tuple[str, ...]:
     )
 
 
+def denied_row(one: Denied) -> tuple[str, ...]:
+    """What no grant gave, and was asked for all the same, as :data:`COLUMNS` has it."""
+    return (one.agent, one.environment, one.name, "", "", "never", "0", "", str(one.times), "")
+
+
 def _cells(cells: Iterable[str]) -> str:
     return "".join(f"<td>{escape(cell)}</td>" for cell in cells)
 
 
-def page(*, title: str, summary: str, reaches: tuple[Reach, ...], attempts: tuple[Attempt, ...], until: int) -> str:
+def page(
+    *,
+    title: str,
+    summary: str,
+    rows: list[tuple[str, ...]],
+    reaches: tuple[Reach, ...],
+    attempts: tuple[Attempt, ...],
+    until: int,
+) -> str:
     """The whole page. Times after ``until`` do not exist yet."""
     return _PAGE.substitute(
         title=escape(title),
         summary=escape(summary),
         timeline=_timeline(reaches, attempts, until),
         head="".join(f"<th>{column}</th>" for column in COLUMNS),
-        rows="\n".join(f"<tr>{_cells(row(reach))}</tr>" for reach in reaches),
+        rows="\n".join(f"<tr>{_cells(cells)}</tr>" for cells in rows),
         attempts="\n".join(
             f"<tr>{_cells((when(one.at), one.agent, one.environment, one.name, one.verdict))}</tr>" for one in attempts
         ),

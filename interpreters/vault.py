@@ -1,5 +1,6 @@
 """An opened vault: handles for principals, ``execute`` for functional callers, and what auditors take with them."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from returns.result import Result
 
 from interpreters import proof
 from interpreters.agent_handle import AgentHandle
-from interpreters.archiving import Archiving, Shown, archive, check_segments
+from interpreters.archiving import Archiving, Shown, archive, archived_entries, check_segments
 from interpreters.conversions import accepted, micros_of
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
@@ -246,12 +247,16 @@ class Vault:
         """Rewrite the file without its free pages."""
         return compact(self._engine)
 
-    def account(self) -> Account:
-        """Who could reach what, and who did, from the first entry on that is not archived."""
+    def account(self, segments: str | Path | None = None) -> Account:
+        """Who could reach what, and who did, from the first entry on that is not archived; from the first of all with
+        the folder of the ``segments``."""
         self._engine.check_usable()
         with self._engine.lock:
             self._engine.catch_up()
-            return agreed(account(self.entries(), proof.base_state(self._engine)))
+            if segments is None:
+                return agreed(account(self.entries(), proof.base_state(self._engine)))
+            archived = archived_entries(self._engine, Path(segments))
+            return agreed(account(itertools.chain(archived, self.entries(self.state.archived))))
 
     def verify(self, progress: proof.Progress | None = None) -> Result[Verification, Divergence]:
         """Replay everything and hold header, snapshot, state and every sealed record against it."""

@@ -17,6 +17,8 @@ from ironsecrets.refusals import APPLIED
 from ironsecrets.replaying import Divergence, Replayer
 from ironsecrets.state import EMPTY, VaultState
 
+_Lane = tuple[AgentId, Environment, SecretName]
+
 
 @attrs.frozen(kw_only=True)
 class Reach:
@@ -32,6 +34,10 @@ class Reach:
     ended: str
     leases: tuple[int, ...] = ()
     refused: int = 0
+
+    def held(self, at: int) -> bool:
+        """Whether the agent could lease the secret at ``at``, as far as the grant goes."""
+        return self.since <= at and (self.until is None or at < self.until)
 
     def within(self, since: int | None, until: int | None) -> bool:
         """Whether any of it lies in this time."""
@@ -51,12 +57,44 @@ class Attempt:
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """The whole report: reaches by agent, environment, name and time; attempts in order; the log's end."""
+    """The whole report: reaches by agent, environment, name and time; attempts in order; the log's end.
+
+    ``untold`` is how many entries came before the first that was looked at: grants and secrets of then are here,
+    leases and refusals of then are not.
+    """
 
     reaches: tuple[Reach, ...]
     attempts: tuple[Attempt, ...]
     entries: int
     at: int
+    untold: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Denied:
+    """An agent was refused a name ``times`` times while no grant reached it."""
+
+    agent: AgentId
+    environment: Environment
+    name: SecretName
+    times: int
+    last: int
+
+
+def denied(reaches: Iterable[Reach], attempts: Iterable[Attempt]) -> tuple[Denied, ...]:
+    """The attempts that fall into no reach, by agent, environment and name."""
+    reached: dict[_Lane, list[Reach]] = {}
+    for one in reaches:
+        reached.setdefault((one.agent, one.environment, one.name), []).append(one)
+    outside: dict[_Lane, list[int]] = {}
+    for one in attempts:
+        lane = (one.agent, one.environment, one.name)
+        if not any(reach.held(one.at) for reach in reached.get(lane, ())):
+            outside.setdefault(lane, []).append(one.at)
+    return tuple(
+        Denied(agent=agent, environment=environment, name=name, times=len(times), last=max(times))
+        for (agent, environment, name), times in sorted(outside.items())
+    )
 
 
 @attrs.define
@@ -138,7 +176,7 @@ class _Ledger:
                     self.secrets[secret][2][-1].end(at, how)
 
     def reaches(self, now: int) -> Iterator[Reach]:
-        refused: dict[tuple[AgentId, Environment, SecretName], list[int]] = {}
+        refused: dict[_Lane, list[int]] = {}
         for one in self.attempts:
             refused.setdefault((one.agent, one.environment, one.name), []).append(one.at)
         for grant, life in self.grants.values():
@@ -193,5 +231,11 @@ def account(entries: Iterable[bytes], state: VaultState = EMPTY) -> Result[Accou
         ledger.reaches(after.last_at), key=lambda one: (one.agent, one.environment, one.name, one.since, one.grant)
     )
     return Success(
-        Account(reaches=tuple(reaches), attempts=tuple(ledger.attempts), entries=after.log.size, at=after.last_at)
+        Account(
+            reaches=tuple(reaches),
+            attempts=tuple(ledger.attempts),
+            entries=after.log.size,
+            at=after.last_at,
+            untold=state.log.size,
+        )
     )

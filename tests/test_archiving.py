@@ -175,6 +175,23 @@ def test_a_witness_and_a_report_span_an_archive(tmp_path: Path) -> None:
     vault.shown_to(witness)
     told = {(one.name, len(one.leases)) for one in vault.account().reaches}
     assert told == {("k/2", 0), ("k/3", 1), ("k/4", 0), ("k/0", 0), ("k/1", 0)}
+    assert vault.account().untold == 11
+
+
+def test_a_report_takes_archived_entries_from_their_segments(tmp_path: Path) -> None:
+    vault, _ = lived(MemoryStore(), 30)
+    whole = vault.account()
+    archived(vault, 10, tmp_path / "a")
+    archived(vault, 20, tmp_path / "a")
+    again = vault.account(tmp_path / "a")
+    assert (again.reaches, again.attempts, again.untold) == (whole.reaches, whole.attempts, 0)
+    first, second = sorted((tmp_path / "a").glob("*.zst"))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(ironsecrets.IntegrityError, match="differs from the log at entry 11"):
+        vault.account(tmp_path / "a")
+    second.unlink()
+    with pytest.raises(ironsecrets.VaultNotFound, match="entries 11 to 20"):
+        vault.account(tmp_path / "a")
 
 
 def test_archiving_on_the_command_line(made: Command) -> None:

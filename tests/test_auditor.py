@@ -132,6 +132,8 @@ def test_the_log_is_filtered(used: Command) -> None:
     assert lines(used, "--command", "lease", "--verdict", "applied", "--last", "2") == ["lease", "lease"]
     assert lines(used, "--env", "production") == []
     assert lines(used, "--since", "2999-01-01T00:00Z") == []
+    assert len(lines(used, "--since", "1h")) == 13
+    assert lines(used, "--until", "1h") == []
     assert len(lines(used, "--until", "2999-01-01T00:00Z")) == 13
     assert "moment" in used.run("audit", "log", "--since", "yesterday").error
 
@@ -159,12 +161,14 @@ def test_the_report(used: Command) -> None:
         ("agent_a", "openai/key", "2", ""),
         ("agent_b", "db/password", "1", "revoke"),
         ("agent_b", "openai/key", "0", "revoke"),
+        ("agent_a", "db/password", "0", "never"),
     ]
+    assert rows[-1]["Refused"] == "1"
     data = json.loads(used.ok("audit", "report", "--json", "--agent", "agent_a").text)
     assert [(one["agent"], one["name"], one["verdict"]) for one in data["refused"]] == [
         ("agent_a", "db/password", "no-grant")
     ]
-    assert used.ok("audit", "report", "--secret", "db/password", "--csv").text.count("\n") == 2
+    assert used.ok("audit", "report", "--secret", "db/password", "--csv").text.count("\n") == 3
     assert "agent_a" in used.ok("audit", "report").text
     used.ok("audit", "report", "--html", "report.html")
     page = (used.folder / "report.html").read_text()

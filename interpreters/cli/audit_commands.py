@@ -41,8 +41,8 @@ def audit() -> None:
 @click.option("--env", "environment", metavar="E", help="What names this environment.")
 @click.option("--command", metavar="TYPE", help="Commands of this type, such as lease.")
 @click.option("--verdict", metavar="V", help="applied, refused, or one refusal's code.")
-@click.option("--since", type=Moment(), metavar="TIME", help="From this moment on.")
-@click.option("--until", type=Moment(), metavar="TIME", help="Before this moment.")
+@click.option("--since", type=Moment(past=True), metavar="TIME", help="From this moment on.")
+@click.option("--until", type=Moment(past=True), metavar="TIME", help="Before this moment.")
 @click.option("--follow", is_flag=True, help="Go on printing what is appended, until interrupted.")
 @json_option
 @pass_session

@@ -3,7 +3,7 @@
 import getpass
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,7 +108,10 @@ class Duration(click.ParamType[timedelta]):
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment in ISO 8601, with its offset from UTC."""
+    """A moment in ISO 8601, with its offset from UTC; ``past`` takes how long ago it was too."""
+
+    def __init__(self, *, past: bool = False) -> None:
+        self._past = past
 
     name = "moment"
 
@@ -117,8 +120,12 @@ class Moment(click.ParamType[datetime]):
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         except ValueError:
             moment = None
+        ago = parse_span(value) if self._past and isinstance(value, str) else None
+        if ago is not None:
+            return datetime.now(UTC) - ago
         if moment is None or moment.tzinfo is None:
-            self.fail("write a moment with its offset from UTC, such as 2027-01-01T08:00Z", param, ctx)
+            span = ", or how long ago it was, such as 24h" if self._past else ""
+            self.fail(f"write a moment with its offset from UTC, such as 2027-01-01T08:00Z{span}", param, ctx)
         return moment
 
 
