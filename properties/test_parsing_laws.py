@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,10 +15,12 @@ from ironsecrets.at_rest import decode_head
 from ironsecrets.audit import decode_entry, encode_entry, request_of
 from ironsecrets.checkpoint import VerifierKey, parse_verifier_key, verify_checkpoint
 from ironsecrets.delivery import parse_delivery, parse_recipient
-from ironsecrets.encoding import from_base64, length_prefixed, to_base64
-from ironsecrets.header import decode_header
+from ironsecrets.encoding import as_fields, canonical, from_base64, length_prefixed, to_base64
+from ironsecrets.header import Argon2Cost, decode_header
 from ironsecrets.keyring import LABELS, Keys
+from ironsecrets.rates import Rate
 from ironsecrets.snapshot import decode_snapshot, encode_snapshot
+from ironsecrets.suspension import SuspensionPolicy
 from ironsecrets.vault import Request
 from properties import stores
 from properties import strategies as s
@@ -85,6 +88,43 @@ def test_only_canonical_headers_snapshots_and_deliveries_are_read(at: int, space
         ends = [number + 1 for number, byte in enumerate(good) if byte in b",:{[" and not _quoted(good, number)]
         cut = ends[at % len(ends)]
         assert isinstance(decode(good[:cut] + space + good[cut:]), Failure)
+
+
+COST = Argon2Cost(salt="A" * 22 + "==")
+
+
+@pytest.mark.parametrize(
+    ("sample", "field", "least", "most"),
+    [
+        (COST, "memory", 19 * 1024, 1024 * 1024),
+        (COST, "passes", 1, 32),
+        (COST, "lanes", 1, 16),
+        (Rate(burst=1, count=1, per=1), "burst", 1, 10_000),
+        (Rate(burst=1, count=1, per=1), "count", 1, 1_000_000),
+        (Rate(burst=1, count=1, per=1), "per", 1, 366 * 86_400_000_000),
+        (SuspensionPolicy(refusals=1, within=1), "refusals", 1, 10_000),
+    ],
+)
+def test_bounds_are_what_they_say(sample: Any, field: str, least: int, most: int) -> None:
+    """A bound is a promise of the format: one more or one less, and another reader refuses what we write."""
+    kind: Any = sample.__class__
+    for number, good in ((least, True), (least - 1, False), (most, True), (most + 1, False)):
+        fields = as_fields(sample) | {field: number}
+        try:
+            msgspec.convert(fields, kind)
+        except msgspec.ValidationError:
+            assert not good, (field, number)
+        else:
+            assert good, (field, number)
+
+
+@pytest.mark.parametrize("part", ["prune_grants", "prune_leases"])
+def test_a_snapshot_with_a_threshold_of_nothing_is_none(part: str) -> None:
+    vault = new_vault(stores.memory())
+    whole: dict[str, Any] = msgspec.json.decode(encode_snapshot(vault.state))
+    for least, good in ((1, True), (0, False)):
+        raw = canonical(whole | {part: [["agent_one", least]]})
+        assert isinstance(decode_snapshot(raw), Success) == good
 
 
 def _quoted(raw: bytes, at: int) -> bool:
