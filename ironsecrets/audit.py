@@ -5,7 +5,6 @@ written and are never encoded again; a text that is not the canonical form of an
 the exported JSONL is one leaf of the tree.
 """
 
-import re
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import attrs
@@ -66,29 +65,29 @@ class _Envelope:
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_TAG = re.compile(rb'"type":"([a-z-]+)"')
+_TYPE = b'"type":"'
 # msgspec knows no tagged unions of attrs classes: one decoder for the entries of each command.
-_DECODERS: dict[str, "msgspec.json.Decoder[AuditEntry]"] = {}
+_DECODERS: dict[bytes, "msgspec.json.Decoder[AuditEntry]"] = {}
 
 
-def _decoder(tag: str) -> "msgspec.json.Decoder[AuditEntry] | None":
+def _decoder(tag: bytes) -> "msgspec.json.Decoder[AuditEntry] | None":
     decoder = _DECODERS.get(tag)
-    if decoder is None and tag in COMMANDS:
-        entry: Any = _Entry[COMMANDS[tag]]
+    if decoder is None and (kind := COMMANDS.get(tag.decode("ascii", "replace"))) is not None:
+        entry: Any = _Entry[kind]
         decoder = _DECODERS[tag] = msgspec.json.Decoder(entry)
     return decoder
 
 
 def _decoded(raw: bytes) -> AuditEntry | None:
     # The first "type" is the command's, unless something within the command has one: then the envelope says.
-    guess = _TAG.search(raw)
-    decoder = None if guess is None else _decoder(guess[1].decode())
+    start = raw.find(_TYPE) + len(_TYPE)
+    decoder = _decoder(raw[start : raw.find(b'"', start)])
     if decoder is not None:
         try:
             return decoder.decode(raw)
         except msgspec.ValidationError:
             pass
-    decoder = _decoder(_ENVELOPE.decode(raw).command.type)
+    decoder = _decoder(_ENVELOPE.decode(raw).command.type.encode("ascii", "replace"))
     return None if decoder is None else decoder.decode(raw)
 
 

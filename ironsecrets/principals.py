@@ -7,6 +7,7 @@ may only use what it was granted, and only ever under its own id. Which secrets 
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Literal, assert_never
 
 import attrs
@@ -186,14 +187,23 @@ def principal_fields(principal: Principal) -> PrincipalFields:
 
 def principal_from(fields: PrincipalFields) -> Principal | None:
     """The principal an entry names, or None where its fields do not fit together."""
-    bare = fields.token is None and fields.claims is None
-    match fields.type:
-        case "agent" if _AGENT_ID.match(fields.id):
-            return Agent(AgentId(fields.id), fields.token, fields.claims)
-        case "operator" if bare:
-            return Operator(PersonName(fields.id))
-        case "viewer" if bare:
-            return Viewer(PersonName(fields.id))
+    if fields.claims is None:
+        return _without_claims(fields.type, fields.id, fields.token)
+    if fields.type != "agent" or not _AGENT_ID.match(fields.id):
+        return None
+    return Agent(AgentId(fields.id), fields.token, fields.claims)
+
+
+@lru_cache(maxsize=4096)
+def _without_claims(kind: Role, name: str, token: TokenId | None) -> Principal | None:
+    # Few ask for much: replay meets the same ones again and again.
+    match kind:
+        case "agent" if _AGENT_ID.match(name):
+            return Agent(AgentId(name), token)
+        case "operator" if token is None:
+            return Operator(PersonName(name))
+        case "viewer" if token is None:
+            return Viewer(PersonName(name))
         case _:
             return None
 
