@@ -4,7 +4,9 @@ import zoneinfo
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +141,22 @@ def test_whatever_stands_in_a_log_is_decided(window: Window, at: int) -> None:
     """A window that passed the decoder never raises, sensible or not."""
     assert window.is_open(at) in (True, False)
     check_window(window)
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({}, True),
+        ({"closes": 540}, False),
+        ({"days": (2, 1)}, False),
+        ({"days": (1, 1)}, False),
+        ({"days": (1,)}, True),
+    ],
+)
+def test_a_window_of_no_time_or_with_days_in_disorder_is_refused(changes: dict[str, Any], good: bool) -> None:
+    """Each for itself; a log that was written by others may hold either."""
+    window = attrs.evolve(load_window("Mon,Tue 09:00-18:00 UTC", EPOCH).unwrap(), **changes)
+    assert isinstance(check_window(window), Success) == good
 
 
 def test_a_zone_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
