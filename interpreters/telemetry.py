@@ -24,7 +24,6 @@ class Instruments:
     tracer: Any
     traced: Callable[[], bool]
     """Whether anybody takes spans: making one for nobody costs as much as deciding."""
-    span: Callable[[], Any]
     commands: Any
     refusals: Any
     seconds: Any
@@ -41,7 +40,6 @@ def _instruments() -> Instruments | None:
     return Instruments(
         tracer=trace.get_tracer(SCOPE),
         traced=lambda: not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider),
-        span=trace.get_current_span,
         commands=meter.create_counter("ironsecrets.commands", "{command}", "Commands that were recorded"),
         refusals=meter.create_counter("ironsecrets.refusals", "{command}", "Commands that were refused"),
         seconds=meter.create_histogram("ironsecrets.command.duration", "s", "From asking to durable and answered"),
@@ -55,7 +53,7 @@ class told:
     A class, since every command goes through one: a generator costs three times as much.
     """
 
-    __slots__ = ("_began", "_instruments", "_kind", "_span", "_verdict")
+    __slots__ = ("_began", "_entered", "_instruments", "_kind", "_span", "_verdict")
 
     def __init__(self, kind: str) -> None:
         self._kind, self._verdict, self._span = kind, "error", None
@@ -66,7 +64,7 @@ class told:
             self._began = perf_counter()
             if self._instruments.traced():
                 self._span = self._instruments.tracer.start_as_current_span(f"ironsecrets {self._kind}")
-                self._span.__enter__()
+                self._entered = self._span.__enter__()
         return self
 
     def decided(self, answer: Result[Any, Refusal]) -> None:
@@ -87,7 +85,7 @@ class told:
         if self._verdict not in (APPLIED, "error"):
             instruments.refusals.add(1, attributes)
         if self._span is not None:
-            instruments.span().set_attributes(attributes)
+            self._entered.set_attributes(attributes)
             self._span.__exit__(kind, error, trace)
 
 
