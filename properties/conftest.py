@@ -13,7 +13,7 @@ from properties import stores
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 settings.register_profile("quick", max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=SLOW)
-settings.register_profile("ci", max_examples=70, stateful_step_count=50, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("ci", max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("dev", max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=5000, stateful_step_count=100, deadline=None, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
