@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 from interpreters.store import Store
 from interpreters.vault import Vault
 from ironsecrets.sealing import open_value
+from properties import stores
 from properties import strategies as s
 from properties.dying import Dying, Killed
 from properties.worlds import credential, new_vault, opened_again, world
@@ -174,3 +175,13 @@ def test_recovery_keys_survive_being_typed(raw: bytes, data: st.DataObject) -> N
     if text[at] not in ("-", put):
         with pytest.raises(CannotUnlock, match="checksum"):
             recovery_key_credential(wrong)
+
+
+def test_an_epoch_counts_what_was_wrapped_and_what_is_left() -> None:
+    vault = new_vault(stores.memory())
+    operator = vault.operator("o")
+    for number in range(5):
+        operator.put("a", f"value {number}", environment="development")
+    operator.destroy("a", environment="development", version=1)
+    (epoch,) = vault.state.epochs
+    assert (epoch.wraps, epoch.live) == (5, 4)

@@ -14,6 +14,8 @@ from returns.result import Failure, Success
 
 from interpreters.grant_terms import parse_rate
 from interpreters.time_zones import load_window, load_zone
+from ironsecrets.conditions import Conditions
+from ironsecrets.conditions import check as check_conditions
 from ironsecrets.rates import Rate, conforms, counted
 from ironsecrets.windows import DAYS, Window, check_window, parse_hours
 from ironsecrets.zones import BAD_ZONE, check
@@ -157,6 +159,15 @@ def test_a_window_of_no_time_or_with_days_in_disorder_is_refused(changes: dict[s
     """Each for itself; a log that was written by others may hold either."""
     window = attrs.evolve(load_window("Mon,Tue 09:00-18:00 UTC", EPOCH).unwrap(), **changes)
     assert isinstance(check_window(window), Success) == good
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "good"), [(None, 11, True), (None, 10, False), (20, 21, True), (20, 20, False), (20, 19, False)]
+)
+def test_a_grant_that_could_never_be_used_is_refused(begins: int | None, ends: int, good: bool) -> None:
+    """At moment 10: what ends now, or begins when it ends, is open at no time."""
+    conditions = Conditions(default_ttl=1, maximum_ttl=1, not_before=begins, expires_at=ends)
+    assert isinstance(check_conditions(conditions, 10), Success) == good
 
 
 def test_a_zone_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,11 @@ def test_a_snapshot_with_a_threshold_of_nothing_is_none(part: str) -> None:
         assert isinstance(decode_snapshot(raw), Success) == good
 
 
+def test_an_entry_has_64_kib_at_most() -> None:
+    assert decode_entry(b"x" * 64 * 1024).failure() == "the entry is malformed"
+    assert decode_entry(b"x" * (64 * 1024 + 1)).failure() == "the entry is larger than 64 KiB"
+
+
 def _quoted(raw: bytes, at: int) -> bool:
     return raw[:at].count(b'"') % 2 == 1
 

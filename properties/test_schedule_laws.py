@@ -228,6 +228,42 @@ def test_a_rotator_that_always_fails_is_not_tried_all_day() -> None:
     assert len(tried) == passes * 3
 
 
+def test_pauses_double_up_to_a_day() -> None:
+    assert [pause(failures) // MINUTE for failures in range(13)] == [
+        1,
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        512,
+        1024,
+        1440,
+    ]
+    assert pause(1000) == LONGEST_PAUSE
+
+
+def test_the_next_wake_is_the_nearest_that_is_to_come() -> None:
+    vault = new_vault(MemoryStore(), world())
+    operator = vault.operator("o")
+    for name, days in (("a", 3), ("b", 1), ("c", 2)):
+        operator.put(name, "x", environment="development")
+        operator.rotation.set(name, environment="development", every=timedelta(days=days))
+    moments = sorted(due.at for due in agenda(vault.state.secrets))
+    assert len(moments) == 3
+    for now, then in ((0, moments[0]), (moments[0], moments[1]), (moments[1], moments[2]), (moments[2], None)):
+        assert next_wake(vault.state.secrets, now) == then
+
+
+def test_the_length_of_what_is_generated_has_bounds() -> None:
+    for length, good in ((0, False), (-1, False), (4096, True), (4097, False)):
+        assert isinstance(parse_policy(RotationPolicy(length=length, every=DAY)), Success) == good
+
+
 def test_whichever_comes_first() -> None:
     policy = RotationPolicy(every=30 * DAY, cron="0 0 1 1 *", before_expiry=DAY)
     assert next_moment(policy, current_since=0, expires_at=None) == 30 * DAY
