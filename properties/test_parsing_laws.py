@@ -14,6 +14,7 @@ from ironsecrets.agents import Agents, authenticate, token_text
 from ironsecrets.at_rest import decode_head
 from ironsecrets.audit import decode_entry, encode_entry, request_of
 from ironsecrets.checkpoint import VerifierKey, parse_verifier_key, verify_checkpoint
+from ironsecrets.conditions import Conditions
 from ironsecrets.delivery import parse_delivery, parse_recipient
 from ironsecrets.encoding import as_fields, canonical, from_base64, length_prefixed, to_base64
 from ironsecrets.header import Argon2Cost, decode_header
@@ -102,6 +103,8 @@ COST = Argon2Cost(salt="A" * 22 + "==")
         (Rate(burst=1, count=1, per=1), "burst", 1, 10_000),
         (Rate(burst=1, count=1, per=1), "count", 1, 1_000_000),
         (Rate(burst=1, count=1, per=1), "per", 1, 366 * 86_400_000_000),
+        (Conditions(default_ttl=1, maximum_ttl=1), "uses", 1, 2**53 - 1),
+        (Conditions(default_ttl=1, maximum_ttl=1), "default_ttl", 1, ids.LATEST_TIME),
         (SuspensionPolicy(refusals=1, within=1), "refusals", 1, 10_000),
     ],
 )
