@@ -138,6 +138,29 @@ def test_a_zone_has_the_offsets_of_zoneinfo(name: str, moment: int) -> None:
     assert isinstance(check(zone), Success)
 
 
+@pytest.mark.parametrize("name", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago"])
+def test_a_zone_switches_at_the_very_second_for_a_century(name: str) -> None:
+    """Where the zone data ends a rule goes on: the last Sunday of a month, the second one, in either hemisphere."""
+    zone, theirs = load_zone(name, EPOCH).unwrap(), zoneinfo.ZoneInfo(name)
+
+    def offset(moment: int) -> float:
+        found = datetime.fromtimestamp(moment, theirs).utcoffset()
+        assert found is not None
+        return found.total_seconds()
+
+    switches = 0
+    for day in range(EPOCH // SECOND, 4_900_000_000, 86_400):
+        low, high = day, day + 86_400
+        if offset(low) == offset(high):
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == offset(low) else (low, middle)
+        switches += 1
+        assert (zone.offset(low), zone.offset(high)) == (offset(low), offset(high))
+    assert switches > 150
+
+
 @given(s.windows, s.times)
 def test_whatever_stands_in_a_log_is_decided(window: Window, at: int) -> None:
     """A window that passed the decoder never raises, sensible or not."""
