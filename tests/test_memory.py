@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import gc
 import json
 import os
 import pickle
@@ -238,6 +239,7 @@ def test_a_page_is_used_again_but_not_under_a_view() -> None:
     def address(value: Sensitive) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(value.view()))
 
+    gc.collect()  # Nobody else's value is given up meanwhile.
     one = guarded(allocate(48))
     one.view()[:] = b"x" * 48
     page = address(one)
