@@ -23,6 +23,7 @@ from ironsecrets.kill_switch import VAULT_SEALED
 from ironsecrets.leases import OpenLease, Release
 from ironsecrets.metadata import parse_reason
 from ironsecrets.principals import Agent
+from ironsecrets.refusals import decided
 from ironsecrets.secrets import Label
 from ironsecrets.sensitive import Sensitive
 
@@ -58,7 +59,7 @@ class AgentHandle(Handle):
             state, now = engine.state, engine.now()
         if state.sealed is not None:
             raise Refused(VAULT_SEALED, self._agent.id)
-        accepted(admit(state.agents, now, self._agent), self._agent.id)
+        accepted(decided(admit(state.agents, now, self._agent)), self._agent.id)
 
     def lease(
         self, name: str, *, environment: str, ttl: timedelta | None = None, label: Label = "current"

@@ -39,7 +39,7 @@ from ironsecrets.merkle import leaf_hash
 from ironsecrets.principals import Operator
 from ironsecrets.refusals import Refusal
 from ironsecrets.replaying import Divergence, Replayer
-from ironsecrets.retention import Archive
+from ironsecrets.retention import Archive, Segment, Segments
 from ironsecrets.sealing import SALT_BYTES
 from ironsecrets.state import VaultState
 
@@ -200,40 +200,44 @@ class Shown:
     missing: tuple[tuple[int, int], ...]
 
 
+def _filed(known: Segments, folder: Path) -> Iterator[tuple[Segment, SegmentFile | None]]:
+    """What the log knows to be archived, each with its file in ``folder``, where it is there."""
+    files = {(file.start, file.stop): file for file in segment_files(folder)}
+    return ((one, files.get((one.start, one.stop))) for one in known)
+
+
 def check_segments(
     engine: Engine, folder: Path, leaves: list[bytes], progress: Progress | None = None
 ) -> Result[Shown, Divergence]:
     """Hold the segment files in ``folder`` against the vault's log."""
-    known = {(one.start, one.stop): one.digest for one in engine.state.oversight.segments}
-    files = {(file.start, file.stop): file for file in segment_files(folder)}
+    known = engine.state.oversight.segments
     replayer: Replayer | None = Replayer(VaultState())
     hashed, missing = 0, list[tuple[int, int]]()
-    for (start, stop), expected in known.items():
-        file = files.get((start, stop))
+    for one, file in _filed(known, folder):
         if file is None:
-            missing.append((start, stop))
+            missing.append((one.start, one.stop))
             replayer = None
             continue
         digest = hashlib.sha256()
-        for seq, raw in enumerate(lines_of(file), start):
+        for seq, raw in enumerate(lines_of(file), one.start):
             digest.update(raw + b"\n")
-            if seq >= stop or leaf_hash(raw) != leaves[seq]:
+            if seq >= one.stop or leaf_hash(raw) != leaves[seq]:
                 return _differs(seq, file, "entries as the log has them", "others")
             taken = None if replayer is None else replayer.take(raw)
             if isinstance(taken, Divergence):
                 return Failure(taken)
             if progress is not None and seq % 1000 == 0:
                 progress(seq, len(leaves))
-        if digest.hexdigest() != expected:
-            return _differs(start, file, "the file whose digest the log holds", "another one")
-        hashed += stop - start if replayer is None else 0
+        if digest.hexdigest() != one.digest:
+            return _differs(one.start, file, "the file whose digest the log holds", "another one")
+        hashed += one.stop - one.start if replayer is None else 0
     if replayer is not None and replayer.size and replayer.state() != base_state(engine):
         return Failure(
             Divergence(
                 rule="base", seq=None, expected="the state that the archived entries lead to", found="another one"
             )
         )
-    replayed = sum(stop - start for start, stop in known) - hashed - sum(stop - start for start, stop in missing)
+    replayed = sum(one.stop - one.start for one in known) - hashed - sum(stop - start for start, stop in missing)
     return Success(Shown(replayed=replayed, hashed=hashed, missing=tuple(missing)))
 
 
@@ -243,9 +247,7 @@ def archived_entries(engine: Engine, folder: Path) -> Iterator[bytes]:
     Raises :class:`VaultNotFound` for a segment that is not there, :class:`IntegrityError` for one that was changed.
     """
     leaves = leaves_of(engine, engine.state.archived)
-    files = {(file.start, file.stop): file for file in segment_files(folder)}
-    for one in engine.state.oversight.segments:
-        file = files.get((one.start, one.stop))
+    for one, file in _filed(engine.state.oversight.segments, folder):
         if file is None:
             raise VaultNotFound(f"the segment of entries {one.start} to {one.stop - 1} is not in {folder}")
         seq = one.start

@@ -244,7 +244,7 @@ def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
 def _batch(engine: "Engine", group: Sequence[_Decided]) -> Batch:
     """All that becomes durable with these commands, in their order."""
     keys, vault, size = engine.keys, engine.header.vault, engine.state.log.size
-    salts = memoryview(engine.entropy.draw(SALT_BYTES * len(group)))
+    salts = engine.entropy.draw(SALT_BYTES * len(group))
     entries: list[StoredEntry] = []
     keep: list[SealedRecord] = []
     rewrap: list[Wrap] = []
@@ -253,7 +253,7 @@ def _batch(engine: "Engine", group: Sequence[_Decided]) -> Batch:
     urgent = True
     for at, one in enumerate(group):
         decision, prepared = one.decision, one.prepared
-        salt = bytes(salts[at * SALT_BYTES : (at + 1) * SALT_BYTES])
+        salt = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
         sealed = seal_entry(keys, vault, size + at, decision.entry, salt)
         entries.append(StoredEntry(tag=request_tag(keys, one.request.id), sealed=sealed))
         urgent = urgent and prepared.command.type in NARROWING

@@ -39,7 +39,7 @@ os.register_at_fork(after_in_child=_free.clear)
 
 def allocate(size: int) -> memoryview:
     """``size`` bytes of protected memory, zeros."""
-    while size <= mmap.PAGESIZE and _free:
+    while size <= mmap.PAGESIZE:
         try:
             pages = _free.pop()
         except IndexError:

@@ -457,6 +457,6 @@ __all__ = [
     "parse_secret_name",
     "parse_selector",
     "redact_event",
-    "restore_vault",
     "replay",
+    "restore_vault",
 ]

@@ -62,7 +62,7 @@ def after_refusal(state: VaultState, at: int, principal: Principal, refusal: Ref
     """The state after ``principal`` was refused: an admitted agent's refusals count, and too many suspend it."""
     if not isinstance(principal, Agent) or refusal.code not in suspension.COUNTED:
         return state
-    record = agency.admitted(state.agents, at, principal)
+    record = agency.admit(state.agents, at, principal)
     if isinstance(record, Refusal):
         return state
     counted = suspension.struck(state.oversight.suspension, record, at)

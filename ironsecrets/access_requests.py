@@ -162,38 +162,37 @@ class Asking:
 def request_access(asking: Asking, at: int, agent: Agent, command: RequestAccess) -> Result[AccessRequests, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, ``request-taken``, ``already-granted``,
     ``already-requested``, ``too-many-requests``."""
+    record = admit(asking.agents, at, agent)
+    if isinstance(record, Refusal):
+        return Failure(record)
     requests = asking.requests
-
-    def asked(_: object) -> Result[AccessRequests, Refusal]:
-        if command.access_request in requests.by_id:
-            return Failure(REQUEST_TAKEN)
-        wanted = (command.environment, command.name)
-        granted = decide(asking.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=None)
-        if isinstance(granted, Grant):
-            return Failure(ALREADY_GRANTED)
-        standing = requests
-        for one in requests.of(agent.id):
-            if not one.open(at):
-                standing = standing.drop(one)
-            elif (one.environment, one.name) == wanted:
-                return Failure(ALREADY_REQUESTED)
-        if len(standing.of(agent.id)) >= OPEN_LIMIT:
-            return Failure(TOO_MANY_REQUESTS)
-        return Success(
-            standing.keep(
-                AccessRequest(
-                    agent=agent.id,
-                    environment=command.environment,
-                    expires_at=min(at + asking.policy.lifetime, LATEST_TIME),
-                    id=command.access_request,
-                    name=command.name,
-                    reason=command.reason,
-                    requested_at=at,
-                )
+    if command.access_request in requests.by_id:
+        return Failure(REQUEST_TAKEN)
+    wanted = (command.environment, command.name)
+    granted = decide(asking.grants, at, agent=agent, environment=command.environment, name=command.name, ttl=None)
+    if isinstance(granted, Grant):
+        return Failure(ALREADY_GRANTED)
+    standing = requests
+    for one in requests.of(agent.id):
+        if not one.open(at):
+            standing = standing.drop(one)
+        elif (one.environment, one.name) == wanted:
+            return Failure(ALREADY_REQUESTED)
+    if len(standing.of(agent.id)) >= OPEN_LIMIT:
+        return Failure(TOO_MANY_REQUESTS)
+    return Success(
+        standing.keep(
+            AccessRequest(
+                agent=agent.id,
+                environment=command.environment,
+                expires_at=min(at + asking.policy.lifetime, LATEST_TIME),
+                id=command.access_request,
+                name=command.name,
+                reason=command.reason,
+                requested_at=at,
             )
         )
-
-    return admit(asking.agents, at, agent).bind(asked)
+    )
 
 
 def approve(

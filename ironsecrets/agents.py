@@ -19,7 +19,7 @@ from ironsecrets.frozen import evolve
 from ironsecrets.identifiers import AgentId, AgentIdField, Digest, DigestField, Micros, TokenId, TokenIdField
 from ironsecrets.principals import Agent
 from ironsecrets.rates import Rate, Tat
-from ironsecrets.refusals import Refusal, decided
+from ironsecrets.refusals import Refusal
 
 UNKNOWN_AGENT = Refusal("unknown-agent", "there is no such agent; add it first")
 AGENT_EXISTS = Refusal("agent-exists", "the agent already holds a token; ask for a new one to replace it")
@@ -139,7 +139,7 @@ def authenticate(agents: Agents, text: str) -> Result[Agent, Refusal]:
     return Success(Agent(record.id, token))
 
 
-def admitted(agents: Agents, at: int, agent: Agent) -> AgentRecord | Refusal:
+def admit(agents: Agents, at: int, agent: Agent) -> AgentRecord | Refusal:
     """The agent's record, if it may ask at this moment.
 
     Refusals: ``unknown-agent``, ``token-revoked``, ``token-expired``, ``agent-suspended``.
@@ -152,11 +152,6 @@ def admitted(agents: Agents, at: int, agent: Agent) -> AgentRecord | Refusal:
     if agent.claims is not None and agent.claims.expires_at is not None and at >= agent.claims.expires_at:
         return TOKEN_EXPIRED
     return record if record.suspended_at is None else AGENT_SUSPENDED
-
-
-def admit(agents: Agents, at: int, agent: Agent) -> Result[AgentRecord, Refusal]:
-    """:func:`admitted` as a ``Result``."""
-    return decided(admitted(agents, at, agent))
 
 
 def enroll(agents: Agents, at: int, command: Enroll) -> Result[Agents, Refusal]:

@@ -12,7 +12,7 @@ from immutables import Map
 from returns.result import Failure, Result, Success
 
 from ironsecrets import grants as granting
-from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admitted
+from ironsecrets.agents import AGENT_RATE_LIMITED, AgentRecord, Agents, admit
 from ironsecrets.effects import Reveal
 from ironsecrets.frozen import evolve
 from ironsecrets.grants import PRUNE_FLOOR, TTL_TOO_LONG, Grants, Held
@@ -188,7 +188,7 @@ def open_lease(access: Access, at: int, agent: Agent, command: OpenLease) -> Res
     """
     if command.lease in access.leases.by_id:
         return Failure(LEASE_TAKEN)
-    record = admitted(access.agents, at, agent)
+    record = admit(access.agents, at, agent)
     if isinstance(record, Refusal):
         return Failure(record)
     grant = granting.decide(
@@ -244,7 +244,7 @@ def live(access: Access, at: int, agent: Agent, lease_id: LeaseId) -> tuple[Leas
     """
     if access.sealed is not None:
         return VAULT_SEALED
-    record = admitted(access.agents, at, agent)
+    record = admit(access.agents, at, agent)
     if isinstance(record, Refusal):
         return record
     lease = access.leases.by_id.get(lease_id)
@@ -282,7 +282,7 @@ def renew(access: Access, at: int, agent: Agent, command: Renew) -> Result[Lease
 
 def release(access: Access, at: int, agent: Agent, command: Release) -> Result[Leases, Refusal]:
     """Refusals: those of :func:`ironsecrets.agents.admit`, ``unknown-lease``."""
-    record = admitted(access.agents, at, agent)
+    record = admit(access.agents, at, agent)
     if isinstance(record, Refusal):
         return Failure(record)
     lease = access.leases.by_id.get(command.lease)

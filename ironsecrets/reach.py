@@ -10,6 +10,7 @@ import attrs
 from returns.result import Failure, Result, Success
 
 from ironsecrets.audit import AuditEntry
+from ironsecrets.frozen import evolve
 from ironsecrets.grants import Grant
 from ironsecrets.identifiers import AgentId, Environment, GrantId, SecretId, SecretName, covers
 from ironsecrets.leases import OpenLease
@@ -197,12 +198,7 @@ class _Ledger:
                         for at in self.leases.get((grant.id, secret), [])
                         if at >= since and (until is None or at <= until)
                     ]
-                    missed = [
-                        at
-                        for at in refused.get((grant.agent, environment, name), [])
-                        if at >= since and (until is None or at < until)
-                    ]
-                    yield Reach(
+                    reach = Reach(
                         agent=grant.agent,
                         environment=environment,
                         name=name,
@@ -211,8 +207,9 @@ class _Ledger:
                         until=until,
                         ended=ended,
                         leases=tuple(inside),
-                        refused=len(missed),
                     )
+                    missed = refused.get((grant.agent, environment, name), ())
+                    yield evolve(reach, refused=sum(reach.held(at) for at in missed))
 
 
 def account(entries: Iterable[bytes], state: VaultState = EMPTY) -> Result[Account, Divergence]:

@@ -10,7 +10,7 @@ import click
 
 from interpreters.cli.audit_commands import audit
 from interpreters.cli.base import Moment, Session, pass_session
-from interpreters.cli.output import emit, stamp, table
+from interpreters.cli.output import emit, stamp, table, warn
 from interpreters.conversions import micros_of, when
 from interpreters.files import write_private
 from interpreters.report_page import COLUMNS, denied_row, page, row
@@ -70,7 +70,7 @@ def report(
     rows = [row(one) for one in reaches] + [denied_row(one) for one in denied(whole.reaches, attempts)]
     untold = f"the first {whole.untold} entries are archived: who used or was refused what then is not told"
     if whole.untold and not as_json:
-        click.echo(f"warning: {untold} (--segments DIR tells it)", err=True)
+        warn(f"{untold} (--segments DIR tells it)")
     if html is not None:
         asked = [f"agent {agent}"] * bool(agent) + [f"secret {secret}"] * bool(secret)
         asked += [f"environment {environment}"] * bool(environment) + [f"since {when(start)}"] * (start is not None)

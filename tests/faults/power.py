@@ -93,7 +93,7 @@ class RecordingVFS(apsw.VFS):
 def everything(recorder: Recorder, folder: Path) -> Iterator[None]:
     """Record what whoever asks for no VFS does through SQLite, and what goes past it: names, and syncs of files."""
     vfs = RecordingVFS(f"everything{len(_living)}", recorder)
-    before, real = apsw.vfs_names()[0], {name: getattr(os, name) for name in ("link", "rename", "unlink", "fsync")}
+    before, real = apsw.vfs_names()[0], {name: getattr(os, name) for name in ("link", "unlink", "fsync")}
 
     def here(path: Any) -> str | None:
         return Path(path).name if Path(path).parent == folder else None
