@@ -54,6 +54,7 @@ NARROWING = frozenset(
         "rotation-fail",
     }
 )
+QUIET = frozenset({"lease", "renew", "release"})
 NO_RECORD = Refusal("no-record", "that command needs more than the log holds; a draft or a method prepares it")
 MALFORMED = Refusal("malformed-command", "the command holds a field that no entry may hold")
 _NEED_MORE = (
@@ -124,15 +125,20 @@ def serve(engine: "Engine", group: Sequence[Asked]) -> None:
     try:
         engine.check_usable()
         engine.catch_up()
-        for asked in group:
-            if asked.given:
-                asked.answer = engine.repeated(asked.request)
-        group = [asked for asked in group if asked.answer is None]
+        chosen = frozenset(asked.request for asked in group if asked.given)
         for _ in range(ATTEMPTS):
-            if not group or _attempt(engine, group):
+            with engine.in_turn():
+                # Again after a conflict: what came first may have been the same request, from elsewhere or from before.
+                for asked in group:
+                    if asked.request in chosen:
+                        asked.answer = engine.repeated(asked.request)
+                group = [asked for asked in group if asked.answer is None]
+                done = _attempt(engine, group) if group else True
+            if done:
                 engine.after()
                 return
-            engine.after_conflict()
+            if done is False:
+                engine.after_conflict()
         raise VaultBusy("others kept writing to the vault; try again")
     except StoreFull as error:
         unsettled = [asked for asked in group if not asked.settled]
@@ -160,8 +166,9 @@ class _Decided:
     prepared: Prepared
 
 
-def _attempt(engine: "Engine", group: Sequence[Asked]) -> bool:
-    """Decide and commit the group; False after a conflict, with nobody answered."""
+def _attempt(engine: "Engine", group: Sequence[Asked]) -> bool | None:
+    """Decide and commit the group. With nobody answered: False after a conflict, None where it was decided on an old
+    state, which is new now."""
     state, decided = engine.state, list[_Decided]()
     answers: list[tuple[Asked, Answer]] = []
     for asked in group:
@@ -185,8 +192,11 @@ def _attempt(engine: "Engine", group: Sequence[Asked]) -> bool:
         else:
             decided.append(made)
             state = made.decision.state
-    if decided and not _commit(engine, decided):
-        return False
+    if decided:
+        if not _commit(engine, decided):
+            return False
+    elif answers and engine.refresh():
+        return None
     for asked, answer in answers:
         asked.answer = answer
     for one in decided:
@@ -233,7 +243,7 @@ def _commit(engine: "Engine", group: Sequence[_Decided]) -> bool:
     except StoreUnavailable:
         if not engine.was_kept(batch.entries[-1].tag):
             raise
-        engine.catch_up()
+        engine.refresh()
         return True
     assert batch.head is not None
     engine.advance(group[-1].decision.state, batch.head)
@@ -250,13 +260,14 @@ def _batch(engine: "Engine", group: Sequence[_Decided]) -> Batch:
     rewrap: list[Wrap] = []
     erase: list[RecordKey] = []
     header = archive = base = None
-    urgent = True
+    urgent = quiet = True
     for at, one in enumerate(group):
         decision, prepared = one.decision, one.prepared
         salt = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
         sealed = seal_entry(keys, vault, size + at, decision.entry, salt)
         entries.append(StoredEntry(tag=request_tag(keys, one.request.id), sealed=sealed))
         urgent = urgent and prepared.command.type in NARROWING
+        quiet = quiet and prepared.command.type in QUIET
         if decision.refusal is not None:
             continue
         for effect in decision.effects:
@@ -282,6 +293,7 @@ def _batch(engine: "Engine", group: Sequence[_Decided]) -> Batch:
         archive=archive,
         base=base,
         urgent=urgent,
+        quiet=quiet,
     )
 
 

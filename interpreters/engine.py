@@ -5,7 +5,8 @@ How a command becomes a durable entry, :mod:`interpreters.committing` says.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import attrs
 from returns.result import Failure, Result, Success
@@ -40,6 +41,8 @@ from ironsecrets.sensitive import Sensitive
 from ironsecrets.snapshot import due
 from ironsecrets.state import VaultState
 
+TURNS = 32
+
 
 @attrs.define(eq=False)
 class Engine:
@@ -60,6 +63,8 @@ class Engine:
     _stamp: int | None = None
     _head: bytes = b""
     _latest: int = 0
+    # How many commits more are made in turn, since there has been a conflict.
+    _turns: int = 0
     _closed: bool = False
 
     def check_usable(self) -> None:
@@ -74,9 +79,12 @@ class Engine:
         self._latest = max(self.clock.now(), self.state.last_at, self._latest)
         return self._latest
 
-    def catch_up(self) -> None:
-        """Take in what other processes have appended, through the same replay as an auditor's."""
-        stamp = self.store.stamp()
+    def catch_up(self, *, fresh: bool = False) -> None:
+        """Take in what other processes have appended, through the same replay as an auditor's.
+
+        ``fresh`` leaves nothing out that a store may be late to tell.
+        """
+        stamp = self.store.stamp(fresh=fresh)
         if stamp == self._stamp:
             return
         raw = self.store.head()
@@ -87,12 +95,16 @@ class Engine:
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
         before = self.state.header
-        if head.size > self.state.log.size and self.store.oldest() > self.state.log.size:
+        try:
+            self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
+        except IntegrityError:
+            if self.store.oldest() <= self.state.log.size:
+                raise
             # Another process has archived what this one has not seen yet.
             image = self.store.load()
             assert image is not None
-            self.state = base_of(image, self.keys, self.header.vault)
-        self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
+            base = base_of(image, self.keys, self.header.vault)
+            self.state = caught_up(base, self.plain_entries(base.log.size, head.size), head)
         self._follow_header(before)
         self._stamp, self._head = stamp, raw
 
@@ -135,11 +147,16 @@ class Engine:
 
     def after_conflict(self) -> None:
         """Catch up with what another process has committed first."""
+        if not self.refresh():
+            raise IntegrityError("the store holds an entry beyond the head of the log")
+        self._turns = TURNS
+
+    def refresh(self) -> bool:
+        """Catch up whatever the store's stamp says; whether there was anything to catch up with."""
         size = self.state.log.size
         self._stamp = None
-        self.catch_up()
-        if self.state.log.size == size:
-            raise IntegrityError("the store holds an entry beyond the head of the log")
+        self.catch_up(fresh=True)
+        return self.state.log.size != size
 
     def advance(self, state: VaultState, head: bytes) -> None:
         """Stand where a commit of our own has led: at ``state``, whose head the store holds as ``head``."""
@@ -166,7 +183,6 @@ class Engine:
 
     def was_kept(self, tag: bytes) -> bool:
         """Whether a commit that failed was made all the same: what has this request's tag is in the store."""
-        self._stamp = None
         try:
             return self.store.find(tag) is not None
         except StoreUnavailable:
@@ -175,9 +191,10 @@ class Engine:
     def open_record(self, secret: SecretId, number: int) -> Result[Sensitive, Refusal]:
         """The value of one version. A record that another process has just destroyed is refused, not missed."""
         record = self.store.record(secret, number)
-        if record is None:
-            self._stamp = None
-            self.catch_up()
+        if record is None or self.keys.epoch(record.epoch) is None:
+            # Others have destroyed it, or re-wrapped it under an epoch that is news, or was retired since it was read.
+            self.refresh()
+            record = self.store.record(secret, number)
         owner = self.state.secrets.by_id.get(secret)
         if owner is None:
             return Failure(REFUSALS["no-secret"])
@@ -212,6 +229,8 @@ class Engine:
             self.catch_up()
             now = self.now()
             found_live = leasing.live(self.state, now, agent, lease_id)
+            if isinstance(found_live, Refusal) and self.refresh():
+                found_live = leasing.live(self.state, now, agent, lease_id)
             if isinstance(found_live, Refusal):
                 return Failure(found_live)
             lease, _, secret = found_live
@@ -244,13 +263,24 @@ class Engine:
 
     def take_snapshot(self) -> None:
         """Store the state as it is, so that the next open replays little. Failing to is no loss."""
-        sealed = seal_snapshot(self.keys, self.state, self.entropy.draw(SALT_BYTES))
-        size = self.state.log.size
         try:
-            if self.store.commit(Batch(expected_size=size, snapshot=sealed)):
-                self.snapshot_size = size
+            with self.in_turn():
+                size = self.snapshot_size = self.state.log.size
+                sealed = seal_snapshot(self.keys, self.state, self.entropy.draw(SALT_BYTES))
+                self.store.commit(Batch(expected_size=size, snapshot=sealed))
         except (StoreUnavailable, VaultBusy):
             self._stamp = None
+
+    @contextmanager
+    def in_turn(self) -> Generator[None]:
+        """After a conflict, have others wait for a few commits: whoever is always second would never come to any."""
+        if not self._turns:
+            yield
+            return
+        self._turns -= 1
+        with self.store.turn():
+            self.refresh()
+            yield
 
     def close(self) -> None:
         """Wipe the keys and let go of the store. In a forked child, touch neither."""

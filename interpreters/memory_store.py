@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import attrs
 
@@ -31,7 +31,7 @@ class MemoryStore:
     def head(self) -> bytes:
         return b"" if self._image is None else self._image.head
 
-    def stamp(self) -> int:
+    def stamp(self, *, fresh: bool = False) -> int:
         return self._commits
 
     def commit(self, batch: Batch) -> bool:
@@ -98,6 +98,9 @@ class MemoryStore:
 
     def settle(self) -> bool:
         return True
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def lead(self) -> Generator[bool]:

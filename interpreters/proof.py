@@ -41,7 +41,7 @@ def checkpoint_note(engine: Engine) -> str:
     """A signed checkpoint of the log as it is."""
     engine.check_usable()
     with engine.lock:
-        engine.catch_up()
+        engine.catch_up(fresh=True)
         return _signed(engine, engine.state.log.size, engine.state.log.root())
 
 
@@ -57,7 +57,7 @@ def note_at(engine: Engine, size: int) -> str:
     """A signed checkpoint of the log as it was at ``size`` entries."""
     engine.check_usable()
     with engine.lock:
-        engine.catch_up()
+        engine.catch_up(fresh=True)
         if not 0 <= size <= engine.state.log.size:
             raise Refused(OUT_OF_RANGE)
         return _signed(engine, size, root_at(engine, size))
@@ -83,7 +83,7 @@ def prove_inclusion(engine: Engine, seq: int) -> str:
     """A C2SP ``tlog-proof`` that entry ``seq`` is in the log as it is now. Refusals: ``out-of-range``."""
     engine.check_usable()
     with engine.lock:
-        engine.catch_up()
+        engine.catch_up(fresh=True)
         size = engine.state.log.size
         path = accepted(inclusion_proof(leaves_of(engine, size), seq))
         if seq < engine.state.archived:
@@ -96,7 +96,7 @@ def consistency_between(engine: Engine, older: int, newer: int) -> tuple[bytes, 
     """That the log at ``newer`` entries continues the one at ``older``. Refusals: ``out-of-range``."""
     engine.check_usable()
     with engine.lock:
-        engine.catch_up()
+        engine.catch_up(fresh=True)
         if newer > engine.state.log.size:
             raise Refused(OUT_OF_RANGE)
         return accepted(consistency_proof(leaves_of(engine, newer), older))
@@ -150,10 +150,10 @@ def verify(engine: Engine, progress: Progress | None = None) -> Result[Verificat
     with engine.lock:
         left = ATTEMPTS
         while True:
-            engine.catch_up()
+            engine.catch_up(fresh=True)
             before = engine.state.log.size
             result = _verified(engine, progress)
-            engine.catch_up()
+            engine.catch_up(fresh=True)
             left -= 1
             if isinstance(result, Success) or engine.state.log.size == before or not left:
                 return result

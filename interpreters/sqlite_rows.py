@@ -12,6 +12,7 @@ from ironsecrets.identifiers import SecretId
 from ironsecrets.sealing import SealedRecord
 
 _T = TypeVar("_T")
+_SIZE = "SELECT max(coalesce((SELECT max(seq) + 1 FROM entries), 0), coalesce((SELECT max(stop) FROM archives), 0))"
 
 
 def held(value: object, kind: type[_T]) -> _T:
@@ -38,7 +39,7 @@ def write(connection: apsw.Connection, batch: Batch) -> bool:
     """Make the whole change in one transaction; False, and nothing done, where the log is not as long as expected."""
     run(connection, "BEGIN IMMEDIATE")
     try:
-        ((size,),) = run(connection, "SELECT coalesce(max(seq) + 1, 0) FROM entries")
+        ((size,),) = run(connection, _SIZE)
         if size != batch.expected_size:
             run(connection, "ROLLBACK")
             return False

@@ -8,7 +8,7 @@ import ctypes
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,7 +208,7 @@ class SqliteStore:
             return held(body, bytes)
         raise IntegrityError("the head of the log is missing")
 
-    def stamp(self) -> int:
+    def stamp(self, *, fresh: bool = False) -> int:
         # data_version counts what other connections did, not what this one did.
         connection = self._connected()
         self._check_place()
@@ -338,6 +338,9 @@ class SqliteStore:
 
     def settle(self) -> bool:
         return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def turn(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def lead(self) -> AbstractContextManager[bool]:
         return file_lock(Path(f"{os.path.realpath(self.path)}-rotation"))

@@ -50,7 +50,8 @@ class Batch:
 
     None and empty leave things as they are. ``archive`` replaces entries by what is kept of them, and ``base`` then
     is the snapshot of the state before the first that is left. ``urgent`` marks a change that only narrows access: a
-    store that has no space left should find some for it.
+    store that has no space left should find some for it. ``quiet`` marks one that concerns nobody but who asked,
+    such as a lease: a store that tells other machines of changes need not tell of it.
     """
 
     expected_size: int
@@ -62,6 +63,7 @@ class Batch:
     erase: tuple[RecordKey, ...] = ()
     rewrap: tuple[Wrap, ...] = ()
     urgent: bool = False
+    quiet: bool = False
     archive: Archived | None = None
     base: bytes | None = None
 
@@ -74,13 +76,14 @@ class Store(Protocol):
         ...
 
     def head(self) -> bytes:
-        """The latest head."""
+        """The head that belongs to the last stamp, or a later one."""
         ...
 
-    def stamp(self) -> int:
+    def stamp(self, *, fresh: bool = False) -> int:
         """A number that differs from the last one after anybody has committed, through this object or another.
 
-        Looked at before every use of a lease, so it should be cheap.
+        Looked at before every use of a lease, so it should be cheap. What others have committed may go unnoticed for as
+        long as the store's users have agreed to, unless ``fresh``; what this object has, never.
         """
         ...
 
@@ -119,7 +122,13 @@ class Store(Protocol):
         ...
 
     def settle(self) -> bool:
-        """Make erasures final (free pages, write-ahead log); False where someone's open read still hinders it."""
+        """Make erasures final (free pages, write-ahead log); False where an open read still hinders it, or the store
+        has no way to."""
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """For the length of the ``with``, or until this object has committed, others' commits wait, if the store can
+        have it so. Whoever always comes second needs it; deciding within finds nobody in between."""
         ...
 
     def lead(self) -> AbstractContextManager[bool]:

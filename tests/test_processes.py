@@ -9,6 +9,12 @@ import pytest
 from returns.result import Success
 
 import ironsecrets
+from interpreters.sqlite_store import SqliteStore
+from interpreters.store import Batch
+from ironsecrets.audit import decode_entry
+from ironsecrets.drafts import NewToken
+from ironsecrets.identifiers import AgentId, PersonName, RequestId
+from ironsecrets.principals import Operator
 from ironsecrets.replaying import replay
 from properties.worlds import MASTER_KEY
 from tests.conftest import Opener
@@ -46,6 +52,26 @@ def test_processes_writing_at_once_lose_nothing_and_fork_nothing(path: Path, ope
     assert len(mine.secrets(environment="development")) == 1 + 3 * each
     assert isinstance(vault.verify(), Success)
     assert replay(vault.entries()) == Success(vault.state)
+
+
+def test_a_request_that_somebody_else_brings_meanwhile_is_answered_once(
+    path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that retries elsewhere while the first try is still on its way."""
+    vault, other = opened(), opened()
+    request = RequestId("rq_" + "7" * 32)
+    draft = NewToken(agent=AgentId("agent_one"))
+    commit, first = SqliteStore.commit, [True]
+
+    def meanwhile(self: SqliteStore, batch: Batch) -> bool:
+        if first.pop() if first else False:
+            other.execute(Operator(PersonName("b")), draft, request=request).unwrap()
+        return commit(self, batch)
+
+    monkeypatch.setattr(SqliteStore, "commit", meanwhile)
+    answer = vault.execute(Operator(PersonName("a")), draft, request=request)
+    assert answer.unwrap().repeated
+    assert [decode_entry(raw).unwrap().request for raw in vault.entries()].count(request) == 1
 
 
 def test_a_revocation_in_another_process_holds_at_once(path: Path, opened: Opener) -> None:
