@@ -75,6 +75,7 @@ class AsyncVault(Facade[Vault]):
     archive = threaded(Vault.archive)
     check_segments = threaded(Vault.check_segments)
     compact = threaded(Vault.compact)
+    migrate = threaded(Vault.migrate)
 
     def operator(self, name: str) -> AsyncOperatorHandle:
         """An operator's handle; ``name`` stands in the log."""

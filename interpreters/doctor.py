@@ -14,6 +14,9 @@ from interpreters.conversions import moment
 from interpreters.derivation import Credential, below_policy
 from interpreters.engine import Engine
 from interpreters.genesis import unlock
+from interpreters.places import Place, open_store
+from interpreters.postgres import needed
+from interpreters.postgres.location import Location
 from interpreters.proof import Progress, verify
 from interpreters.sinks import Sink
 from interpreters.sqlite_store import SqliteStore
@@ -37,22 +40,27 @@ class Finding:
 
 
 def examine(
-    path: Path,
+    place: Place,
     unlocking: Callable[[], Credential],
     *,
     sinks: Sequence[Sink] = (),
     progress: Progress | None = None,
 ) -> list[Finding]:
     """Every finding, from the outside in. What cannot be looked at ends the list with the reason."""
-    findings = list(_place(path))
+    findings = list(_file(place)) if isinstance(place, Path) else []
     try:
-        store = SqliteStore(path)
+        store = open_store(place)
     except (VaultNotFound, NotAVault):
         raise
     except VaultError as error:
+        if not isinstance(place, Path):
+            raise
         return [*findings, _broken("database", error, "restore a backup; keep this file for an investigation")]
     try:
-        findings += _database(store)
+        if isinstance(store, SqliteStore):
+            findings += _database(store)
+        if isinstance(place, Location):
+            findings += needed("interpreters.postgres.examining").examined(place)
         try:
             credential = unlocking()
             with credential.material:
@@ -78,7 +86,7 @@ def _broken(check: str, error: VaultError, advice: str) -> Finding:
     return Finding(check=check, verdict="broken", found=str(error), advice="mend that and ask again")
 
 
-def _place(path: Path) -> Iterator[Finding]:
+def _file(path: Path) -> Iterator[Finding]:
     if not path.exists():
         return
     real = Path(os.path.realpath(path))

@@ -13,9 +13,10 @@ from interpreters.derivation import (
 )
 from interpreters.genesis import World, first_batch, unlock
 from interpreters.outcome import Verification
+from interpreters.places import Place, check_free, create, open_store, parse_place
 from interpreters.proof import Progress
 from interpreters.sinks import Sink
-from interpreters.sqlite_store import BUSY_TIMEOUT, SqliteStore
+from interpreters.sqlite_store import BUSY_TIMEOUT
 from interpreters.store import Store
 from interpreters.upkeep import restore
 from interpreters.vault import Vault
@@ -41,17 +42,15 @@ def create_vault(
 ) -> Vault:
     """Make a vault at ``path`` (mode 0600) and open it, unlocked by a passphrase or by a raw master key.
 
+    ``path`` may be a ``postgresql://`` URL: the vault is then shared by all who know it, on any machine.
     ``master_key`` is 32 bytes or their base64. ``cost`` is the slot's Argon2id cost (None: RFC 9106's second
     recommended option, 64 MiB). Raises :class:`ironsecrets.VaultExists`, :class:`ironsecrets.StoreUnavailable`.
     """
-    where = Path(path)
-    if os.path.lexists(where):
-        raise VaultExists(f"{where} exists already; nothing was changed")
-    creator = accepted(parse_person_name(created_by))
+    where = parse_place(path)
+    check_free(where)
     credential = _credential(passphrase, master_key)
     with credential.material:
-        SqliteStore.create(where, first_batch(credential, creator, world or World(), cost))
-        return open_path(where, credential, sinks=sinks, world=world)
+        return create_place(where, credential, created_by=created_by, cost=cost, sinks=sinks, world=world)
 
 
 def open_vault(
@@ -66,19 +65,19 @@ def open_vault(
     busy_timeout: float = BUSY_TIMEOUT,
     world: World | None = None,
 ) -> Vault:
-    """Open the vault at ``path``.
+    """Open the vault at ``path``, which may be a ``postgresql://`` URL.
 
     ``checkpoint`` is the last signed checkpoint the caller has seen: a file that was put back to an older copy
     is then refused. So it is with a ``witness``, who remembers by himself.
-    ``busy_timeout`` is in seconds. Raises :class:`ironsecrets.VaultNotFound`,
-    :class:`ironsecrets.CannotUnlock`, :class:`ironsecrets.NotAVault`, :class:`ironsecrets.NewerFormat`,
-    :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`, :class:`ironsecrets.StoreUnavailable`.
+    ``busy_timeout`` is in seconds: how long to wait for others who write, and for a server that has gone.
+    Raises :class:`ironsecrets.VaultNotFound`, :class:`ironsecrets.CannotUnlock`, :class:`ironsecrets.NotAVault`,
+    :class:`ironsecrets.NewerFormat`, :class:`ironsecrets.IntegrityError`, :class:`ironsecrets.VaultBusy`,
+    :class:`ironsecrets.StoreUnavailable`.
     """
     credential = _credential(passphrase, master_key, recovery_key)
     with credential.material:
-        where = Path(path)
-        return open_path(
-            where,
+        return open_place(
+            parse_place(path),
             credential,
             checkpoint=checkpoint,
             witness=witness,
@@ -109,7 +108,7 @@ def restore_vault(
     credential = _credential(passphrase, master_key, recovery_key)
     with credential.material:
         return restore(
-            Path(backup), Path(path), credential, who, checkpoint=checkpoint, witness=witness, progress=progress
+            Path(backup), parse_place(path), credential, who, checkpoint=checkpoint, witness=witness, progress=progress
         )
 
 
@@ -135,8 +134,23 @@ def open_on(
     return Vault(unlock(store, credential, checkpoint=checkpoint, sinks=sinks, world=world))
 
 
-def open_path(
-    path: Path,
+def create_place(
+    place: Place,
+    credential: Credential,
+    *,
+    created_by: str,
+    cost: Argon2Cost | None = None,
+    sinks: Sequence[Sink] = (),
+    world: World | None = None,
+) -> Vault:
+    """Make a vault at ``place`` and open it with a credential, which stays the caller's to wipe."""
+    creator = accepted(parse_person_name(created_by))
+    create(place, first_batch(credential, creator, world or World(), cost))
+    return open_place(place, credential, sinks=sinks, world=world)
+
+
+def open_place(
+    place: Place,
     credential: Credential,
     *,
     checkpoint: str | None = None,
@@ -145,8 +159,8 @@ def open_path(
     busy_timeout: float = BUSY_TIMEOUT,
     world: World | None = None,
 ) -> Vault:
-    """Open the file at ``path`` with a credential, which stays the caller's to wipe."""
-    store = SqliteStore(path, busy_timeout=busy_timeout)
+    """Open what is at ``place`` with a credential, which stays the caller's to wipe."""
+    store = open_store(place, patience=busy_timeout)
     try:
         vault = open_on(store, credential, checkpoint=checkpoint, sinks=sinks, world=world)
     except BaseException:

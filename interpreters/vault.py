@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from returns.pipeline import is_successful
 from returns.result import Result
 
 from interpreters import proof
@@ -18,8 +19,10 @@ from interpreters.engine import Engine
 from interpreters.files import make_folder, write_private
 from interpreters.genesis import unlock_root
 from interpreters.ic_tokens import Authoriser
+from interpreters.moving import Moved, migrate
 from interpreters.operator_handle import OperatorHandle, operator_handle
 from interpreters.outcome import Ask, Outcome, Verification
+from interpreters.places import Place, parse_place
 from interpreters.rotators import Rotator
 from interpreters.scheduler import INTERVAL, MOST, Pass, Scheduler
 from interpreters.sinks import SinkStatus
@@ -80,9 +83,13 @@ class Vault:
         self._engine.check_usable()
         if authoriser is not None:
             return AgentHandle(self._engine, accepted(authoriser.authorise(token)))
-        with self._engine.lock:
-            self._engine.catch_up()
-            return AgentHandle(self._engine, accepted(authenticate(self._engine.state.agents, token)))
+        engine = self._engine
+        with engine.lock:
+            engine.catch_up()
+            found = authenticate(engine.state.agents, token)
+            if not is_successful(found) and engine.refresh():
+                found = authenticate(engine.state.agents, token)
+            return AgentHandle(engine, accepted(found))
 
     def acting_for(self, agent: str, *, permissions: Sequence[str] = ()) -> AgentHandle:
         """An agent's handle without a token: the host vouches for who it is, and that it has these permissions."""
@@ -223,6 +230,11 @@ class Vault:
     def backup(self, path: str | Path, progress: proof.Progress | None = None) -> Backup:
         """Copy the vault as it is now into one new file, verified before it gets its name. Others go on writing."""
         return backup(self._engine, Path(path), progress)
+
+    def migrate(self, to: str | Place, progress: proof.Progress | None = None) -> Moved:
+        """Copy the vault to ``to``, a path or a ``postgresql://`` URL where no vault may be, and verify it there by
+        replay before it counts: the same log, with the same root hash. This one stays as it was."""
+        return migrate(self._engine, parse_place(to) if isinstance(to, str) else to, progress)
 
     def archive(
         self, name: str, *, before: datetime, folder: str | Path, progress: proof.Progress | None = None

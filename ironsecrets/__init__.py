@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interpreters.ic_tokens import Authoriser, ICTokens
     from interpreters.ip_tokens import IPTokenKey
     from interpreters.lease_handle import LeaseHandle
+    from interpreters.moving import Moved
     from interpreters.operator_handle import OperatorHandle
     from interpreters.outcome import Outcome, Verification
     from interpreters.redacting import RedactingFilter, RedactingStream, redact_event
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
 
 _ROOMS: dict[str, tuple[str, ...]] = {
     "interpreters.archiving": ("Archiving", "Shown"),
+    "interpreters.moving": ("Moved",),
     "interpreters.upkeep": ("Backup", "Compaction"),
     "interpreters.witness": ("FileWitness", "Witness"),
     "ironsecrets.reach": ("Account", "Attempt", "Reach"),
@@ -372,6 +374,7 @@ __all__ = [
     "MarkSet",
     "MarkTested",
     "MaskValue",
+    "Moved",
     "NewAccessRequest",
     "NewApproval",
     "NewBreakGlass",

@@ -141,10 +141,14 @@ def provider() -> Iterator[Provider]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What the fault regime has tried: ``record_property("faults", (what, how many, how many lost))``."""
+    """What the fault regime has tried: ``record_property("faults", (what, how many, how many lost))``; and figures:
+    ``record_property("figures", (of what, {name: value}))``."""
     figures: dict[str, list[int]] = {}
+    measured: list[tuple[str, dict[str, object]]] = []
     for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
         for name, figure in getattr(report, "user_properties", ()):
+            if name == "figures":
+                measured.append(figure)
             if name == "faults":
                 what, tried, lost = figure
                 so_far = figures.setdefault(what, [0, 0])
@@ -154,3 +158,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("faults")
         for what, (tried, lost) in sorted(figures.items()):
             terminalreporter.write_line(f"{what:64} {tried:9,} tried {lost:6,} lost")
+    if measured:
+        terminalreporter.section("figures")
+        for what, values in measured:
+            terminalreporter.write_line(f"{what:40} {', '.join(f'{name} {value}' for name, value in values.items())}")

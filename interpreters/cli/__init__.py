@@ -10,7 +10,7 @@ from interpreters.cli import proof_commands as _proof_commands
 from interpreters.cli import report_commands as _report_commands
 from interpreters.cli.agent_commands import agent
 from interpreters.cli.audit_commands import audit
-from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, default_name, exit_status
+from interpreters.cli.base import INTERRUPTED, QuietGroup, Session, WhereItIs, default_name, exit_status
 from interpreters.cli.grant_commands import grant, grants, leases, revoke
 from interpreters.cli.key_commands import rekey, rotate_key, slot
 from interpreters.cli.request_commands import request, seal, unseal
@@ -28,8 +28,10 @@ from interpreters.cli.secret_commands import (
     rollback,
     undelete,
 )
+from interpreters.cli.store_commands import migrate, schema
 from interpreters.cli.upkeep_commands import backup, compact, doctor, restore
 from interpreters.cli.vault_commands import completion, init, status, tour
+from interpreters.places import Place
 from ironsecrets.errors import VaultError
 
 PROGRAM = "ironsecrets"
@@ -51,11 +53,11 @@ def default_path() -> Path:
 )
 @click.option(
     "--vault",
-    "path",
+    "place",
     envvar="IRONSECRETS_VAULT",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The vault file (or IRONSECRETS_VAULT).",
+    type=WhereItIs(),
+    metavar="PATH|URL",
+    help="The vault file, or postgresql://... (or IRONSECRETS_VAULT).",
 )
 @click.option(
     "--passphrase-file",
@@ -66,14 +68,14 @@ def default_path() -> Path:
 @click.option("--as", "name", metavar="NAME", default=default_name, help="Your name in the audit log.")
 @click.version_option(package_name=PROGRAM)
 @click.pass_context
-def cli(ctx: click.Context, path: Path | None, passphrase_file: Path | None, name: str) -> None:
+def cli(ctx: click.Context, place: Place | None, passphrase_file: Path | None, name: str) -> None:
     """A secrets vault for services that run AI agents: grants, leases, rotation, and an audit log that replays.
 
     The passphrase comes from --passphrase-file, IRONSECRETS_PASSPHRASE, IRON_SECRETS_MASTER_KEY (base64 of 32
     bytes) or a prompt. Exit status: 0 done, 1 unexpected error, 2 usage, 3 refused, 4 cannot unlock,
     5 integrity failure, 6 not found, 7 busy or unavailable.
     """
-    ctx.obj = Session(path=path or default_path(), passphrase_file=passphrase_file, name=name)
+    ctx.obj = Session(place=place or default_path(), passphrase_file=passphrase_file, name=name)
 
 
 for command in (
@@ -108,6 +110,8 @@ for command in (
     restore,
     compact,
     doctor,
+    migrate,
+    schema,
     completion,
 ):
     cli.add_command(command)

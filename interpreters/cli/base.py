@@ -17,8 +17,9 @@ from interpreters.derivation import (
     passphrase_credential,
     recovery_key_credential,
 )
-from interpreters.doors import open_path
+from interpreters.doors import open_place
 from interpreters.operator_handle import OperatorHandle
+from interpreters.places import Place, parse_place
 from interpreters.sinks import JsonLinesSink
 from interpreters.vault import Vault
 from interpreters.witness import FileWitness
@@ -129,11 +130,20 @@ class Moment(click.ParamType[datetime]):
         return moment
 
 
+class WhereItIs(click.ParamType[Place]):
+    """A path, or a ``postgresql://`` URL."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        return value if isinstance(value, Place) else parse_place(value)
+
+
 @attrs.define
 class Session:
     """What the global options said."""
 
-    path: Path
+    place: Place
     passphrase_file: Path | None
     name: str
 
@@ -147,18 +157,18 @@ class Session:
             return passphrase_credential(_not_empty(passphrase))
         if (master_key := os.environ.get(MASTER_KEY_VARIABLE)) is not None:
             return master_key_credential(master_key)
-        return passphrase_credential(prompted(f"Passphrase for {self.path}", confirm=confirm))
+        return passphrase_credential(prompted(f"Passphrase for {self.place}", confirm=confirm))
 
     def open(self, checkpoint: str | None = None) -> Vault:
         """The unlocked vault."""
-        if not os.path.lexists(self.path):
-            hint = f"create one with: ironsecrets --vault {self.path} init"
-            raise VaultNotFound(f"there is no vault at {self.path}; {hint}")
+        if isinstance(self.place, Path) and not os.path.lexists(self.place):
+            hint = f"create one with: ironsecrets --vault {self.place} init"
+            raise VaultNotFound(f"there is no vault at {self.place}; {hint}")
         return self.open_with(self.unlocking(), checkpoint)
 
     def open_with(self, credential: Credential, checkpoint: str | None = None) -> Vault:
         """The vault, unlocked with this."""
-        return open_path(self.path, credential, checkpoint=checkpoint, witness=self.witness(), sinks=self.sinks())
+        return open_place(self.place, credential, checkpoint=checkpoint, witness=self.witness(), sinks=self.sinks())
 
     def witness(self) -> FileWitness | None:
         """The witness that the environment names."""

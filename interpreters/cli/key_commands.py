@@ -18,7 +18,7 @@ from interpreters.cli.base import (
     pass_session,
     prompted,
 )
-from interpreters.cli.output import emit, progress, stamp, table, warn
+from interpreters.cli.output import emit, progress, say_if_lingering, stamp, table
 from interpreters.conversions import when
 from interpreters.derivation import (
     Credential,
@@ -59,8 +59,7 @@ def rotate_key(session: Session, batch: int, if_due: bool, every: timedelta | No
         done = operator.rotate_key(batch=batch, progress=bar)
     data = {"epoch": done.epoch, "rewrapped": done.rewrapped, "resumed": done.resumed}
     emit(as_json, data, lambda: click.echo(f"epoch {done.epoch} is current; {done.rewrapped} secrets re-wrapped"))
-    if not done.final:
-        warn("another process is reading; the old epoch's key leaves the write-ahead log when it has finished")
+    say_if_lingering(done.final, "the old epoch's key is")
 
 
 @click.group(cls=QuietGroup, epilog="Example: ironsecrets slot add --recovery-key")
@@ -196,8 +195,7 @@ def remove(session: Session, slot_id: str) -> None:
     with session.open() as vault:
         final = session.operator(vault).remove_slot(slot_id)
     click.echo(f"slot {slot_id}: removed")
-    if not final:
-        warn("another process is reading; the slot leaves the write-ahead log when it has finished")
+    say_if_lingering(final, "the slot is")
 
 
 @click.command(cls=QuietCommand, epilog="Example: ironsecrets rekey --drop e4ff232be8f4416b")

@@ -64,6 +64,15 @@ def warn(line: str) -> None:
     click.secho(f"warning: {line}", fg="yellow", err=True)
 
 
+def say_if_lingering(final: bool, what: str) -> None:
+    """A warning where what was erased is not quite gone yet."""
+    if not final:
+        warn(
+            f"{what} in the store's own log or free pages yet: a file is rid of it once others who read have finished,"
+            " PostgreSQL once it has vacuumed"
+        )
+
+
 @contextmanager
 def progress(label: str) -> Generator[Progress | None]:
     """A progress bar on stderr, on a terminal only."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from interpreters.cli.base import QuietCommand, Session, environment_option, json_option, pass_session
-from interpreters.cli.output import emit, progress, stamp, table, warn
+from interpreters.cli.output import emit, progress, say_if_lingering, stamp, table, warn
 from interpreters.cli.value_input import ValueCommand, expires_in_option, given_value, strip_newline_option
 from interpreters.conversions import accepted, when
 from interpreters.dotenv_file import read_env_file
@@ -257,7 +257,7 @@ def destroy(session: Session, name: str, environment: str, version: int) -> None
     with session.open() as vault:
         final = session.operator(vault).destroy(name, environment=environment, version=version)
     click.echo(f"{name} in {environment}: version {version} destroyed")
-    _say_if_lingering(final)
+    say_if_lingering(final, "the erased bytes are")
 
 
 @click.command(cls=QuietCommand, epilog="Example: ironsecrets delete openai/api-key --env staging")
@@ -272,7 +272,7 @@ def delete(session: Session, name: str, environment: str, erase: bool) -> None:
         if erase:
             final = operator.erase(name, environment=environment)
             click.echo(f"{name} in {environment}: erased")
-            _say_if_lingering(final)
+            say_if_lingering(final, "the erased bytes are")
         else:
             operator.delete(name, environment=environment)
             click.echo(f"{name} in {environment}: deleted; `undelete` brings it back")
@@ -287,8 +287,3 @@ def undelete(session: Session, name: str, environment: str) -> None:
     with session.open() as vault:
         session.operator(vault).undelete(name, environment=environment)
     click.echo(f"{name} in {environment}: back")
-
-
-def _say_if_lingering(final: bool) -> None:
-    if not final:
-        warn("another process is reading; the erased bytes leave the write-ahead log when it has finished")

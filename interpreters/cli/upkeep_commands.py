@@ -1,6 +1,5 @@
 """``backup``, ``restore``, ``compact`` and ``doctor``."""
 
-import os
 from pathlib import Path
 
 import click
@@ -10,9 +9,8 @@ from interpreters.cli.output import emit, progress, size_text, table
 from interpreters.cli.text_files import read_text
 from interpreters.conversions import accepted
 from interpreters.doctor import examine
-from interpreters.files import make_folder
+from interpreters.places import check_free, make_room
 from interpreters.upkeep import restore as put_back
-from ironsecrets.errors import VaultExists
 from ironsecrets.identifiers import parse_person_name
 from ironsecrets.principals import Operator
 
@@ -44,23 +42,21 @@ def restore(session: Session, file: Path, checkpoint: Path | None, as_json: bool
 
     With IRONSECRETS_WITNESS set, a backup that is behind what the witness has seen is refused.
     """
-    if os.path.lexists(session.path):
-        raise VaultExists(f"{session.path} exists already; nothing was changed. Move it away, or restore elsewhere")
-    if not session.path.parent.exists():
-        make_folder(session.path.parent)
+    check_free(session.place)
+    make_room(session.place)
     credential = session.unlocking()
     with credential.material, progress("verifying the backup") as bar:
         shown = put_back(
             file,
-            session.path,
+            session.place,
             credential,
             Operator(accepted(parse_person_name(session.name))),
             checkpoint=read_text(checkpoint) if checkpoint else None,
             witness=session.witness(),
             progress=bar,
         )
-    data = {"path": str(session.path), "entries": shown.entries, "records": shown.records}
-    said = f"restored to {session.path}: {shown.entries} entries, {shown.records} records, verified; the log says so"
+    data = {"path": str(session.place), "entries": shown.entries, "records": shown.records}
+    said = f"restored to {session.place}: {shown.entries} entries, {shown.records} records, verified; the log says so"
     emit(as_json, data, lambda: click.echo(said))
 
 
@@ -79,12 +75,12 @@ def compact(session: Session, as_json: bool) -> None:
 @json_option
 @pass_session
 def doctor(session: Session, as_json: bool) -> None:
-    """Examine the vault: the file, its place, the log, every record, slots, keys, sinks; and say what to do.
+    """Examine the vault: its file or server, the log, every record, slots, keys, sinks; and say what to do.
 
     Exit status 5 where something is broken, 0 where there are at most warnings.
     """
     with progress("examining") as bar:
-        found = examine(session.path, session.unlocking, sinks=session.sinks(), progress=bar)
+        found = examine(session.place, session.unlocking, sinks=session.sinks(), progress=bar)
     data = [{"check": one.check, "verdict": one.verdict, "found": one.found, "advice": one.advice} for one in found]
     rows = [(one.verdict, one.check, one.found, one.advice) for one in found]
     emit(as_json, data, lambda: table("", ("", "CHECK", "FOUND", "WHAT TO DO"), rows))

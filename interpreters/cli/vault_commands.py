@@ -9,10 +9,9 @@ from interpreters.cli.key_commands import describe_slot
 from interpreters.cli.output import emit, span, stamp, table
 from interpreters.conversions import when
 from interpreters.derivation import below_policy, calibrated_cost
-from interpreters.doors import create_vault
-from interpreters.files import make_folder
+from interpreters.doors import create_place
+from interpreters.places import check_free, make_room
 from ironsecrets.epochs import due
-from ironsecrets.errors import VaultExists
 from ironsecrets.state import VaultState
 
 
@@ -24,22 +23,15 @@ from ironsecrets.state import VaultState
 @pass_session
 def init(session: Session, calibrate: float | None, as_json: bool) -> None:
     """Create a vault, unlocked by a passphrase or by IRON_SECRETS_MASTER_KEY."""
-    if os.path.lexists(session.path):
-        raise VaultExists(f"{session.path} exists already; nothing was changed")
+    check_free(session.place)
     credential = session.unlocking(confirm=True)
-    if not session.path.parent.exists():
-        make_folder(session.path.parent)
+    make_room(session.place)
     cost = None if calibrate is None else calibrated_cost(os.urandom(16), calibrate)
-    phrase = credential.kind == "passphrase"
-    with create_vault(
-        session.path,
-        passphrase=credential.material if phrase else None,
-        master_key=None if phrase else credential.material,
-        created_by=session.name,
-        cost=cost,
-        sinks=session.sinks(),
-    ) as vault:
-        made = {"vault": vault.header.vault, "path": str(session.path), "verifier_key": vault.verifier_key()}
+    with (
+        credential.material,
+        create_place(session.place, credential, created_by=session.name, cost=cost, sinks=session.sinks()) as vault,
+    ):
+        made = {"vault": vault.header.vault, "path": str(session.place), "verifier_key": vault.verifier_key()}
     emit(as_json, made, lambda: click.echo(f"created vault {made['vault']} at {made['path']}"))
 
 
@@ -52,7 +44,7 @@ def status(session: Session, as_json: bool) -> None:
         state, header, now, sinks = vault.state, vault.header, vault.now(), vault.sinks()
         broken = [one for one in state.grants.by_id.values() if one.reason is not None and one.live(now)]
         data = {
-            "path": str(session.path),
+            "path": str(session.place),
             "vault": header.vault,
             "format": header.format,
             "suite": header.suite,

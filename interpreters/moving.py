@@ -1,0 +1,144 @@
+"""A vault from one store into another, as it is: the same header, entries and records, the same root hash."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import TypeVar
+
+import attrs
+from returns.result import Failure, Success
+
+from interpreters.engine import Engine
+from interpreters.outcome import Verification
+from interpreters.places import Place, arriving
+from interpreters.proof import Progress, verify
+from interpreters.sinks import Sinks
+from interpreters.store import Batch, Store
+from interpreters.unsealed import restored
+from ironsecrets.errors import IntegrityError, VaultBusy
+from ironsecrets.header import header_digest
+from ironsecrets.identifiers import Digest
+
+CHUNK = 500
+ATTEMPTS = 5
+
+_T = TypeVar("_T")
+
+
+@attrs.frozen(kw_only=True)
+class Moved:
+    """A vault that has arrived: where, what its verification there has shown, and the root hash, which is the same."""
+
+    place: Place
+    verification: Verification
+    root: Digest
+
+
+def migrate(engine: Engine, place: Place, progress: Progress | None = None) -> Moved:
+    """Copy the vault to ``place``, where none may be, and verify by replay what arrived before it counts.
+
+    Refuses where others go on writing meanwhile. The old one stays as it was, and is from then on another vault.
+    """
+    engine.check_usable()
+    with engine.lock:
+        for _ in range(ATTEMPTS):
+            with suppress(_Changed), arriving(place) as target:
+                shown = _transferred(engine, target, progress)
+                return Moved(place=place, verification=shown, root=Digest(engine.state.log.root().hex()))
+    raise VaultBusy("others keep writing to the vault; stop them first")
+
+
+class _Changed(Exception):
+    """The vault was written to while it was copied."""
+
+
+def _transferred(engine: Engine, target: Store, progress: Progress | None) -> Verification:
+    engine.refresh()
+    before = engine.state.log
+
+    def check() -> None:
+        engine.refresh()
+        if engine.state.log != before:
+            raise _Changed
+
+    try:
+        _send(engine, target, progress)
+        copy = same_keys(engine, target)
+        if copy is None:
+            raise _Changed
+        shown = verified(copy, progress, "what arrived")
+    except IntegrityError:
+        check()
+        raise
+    check()
+    return shown
+
+
+def _send(engine: Engine, target: Store, progress: Progress | None) -> None:
+    source, size = engine.store, engine.state.log.size
+    image = source.load()
+    if image is None:
+        raise IntegrityError("the store holds no vault any more")
+    first = Batch(
+        expected_size=0,
+        header=(image.header, image.header_mac),
+        head=image.head,
+        snapshot=image.snapshot,
+        base=image.base,
+    )
+    _sent(target, first)
+    at = 0
+    for part in source.archives():
+        _sent(target, Batch(expected_size=at, archive=part))
+        at = part.stop
+    for entries in _chunks(source.entries(at, size)):
+        _sent(target, Batch(expected_size=at, entries=tuple(entries)))
+        at += len(entries)
+        if progress is not None:
+            progress(at, size)
+    for records in _chunks(source.records()):
+        _sent(target, Batch(expected_size=at, keep=tuple(records)))
+
+
+def _sent(target: Store, batch: Batch) -> None:
+    if not target.commit(batch):
+        raise IntegrityError("the store that the vault was to arrive in was written to meanwhile")
+
+
+def _chunks(values: Iterator[_T]) -> Iterator[list[_T]]:
+    while chunk := list(islice(values, CHUNK)):
+        yield chunk
+
+
+def verified(engine: Engine, progress: Progress | None, what: str) -> Verification:
+    """What verification shows, or :class:`IntegrityError`."""
+    match verify(engine, progress):
+        case Success(shown):
+            return shown
+        case Failure(divergence):
+            raise IntegrityError(f"{what} does not verify: {divergence.line()}")
+        case _:
+            raise AssertionError
+
+
+def same_keys(engine: Engine, store: Store) -> Engine | None:
+    """A copy, opened with the keys of the vault, which stay the vault's; None where they changed meanwhile."""
+    image = store.load()
+    if image is None:
+        raise IntegrityError("the copy holds no vault")
+    with engine.lock:
+        engine.catch_up()
+        header, keys = engine.header, engine.keys
+        if header_digest(image.header) != engine.state.header:
+            return None
+        state, size = restored(store, image, keys, header.vault)
+    return Engine(
+        store=store,
+        keys=keys,
+        header=header,
+        state=state,
+        snapshot_size=size,
+        clock=engine.clock,
+        entropy=engine.entropy,
+        sinks=Sinks(()),
+    )
