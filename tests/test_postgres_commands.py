@@ -162,6 +162,25 @@ def test_what_is_wrong_is_one_line_without_a_password(
     assert PASSWORD not in command.history.decode()
 
 
+def test_schemas_of_other_versions(command: Command, guarded: Server) -> None:
+    where = f"{guarded.url}?schema=versions"
+    command.ok("--vault", where, "schema")
+    command.ok("--vault", where, "init")
+    guarded.ask("INSERT INTO versions.meta VALUES (99)")
+    assert "newer version" in command.fails(4, "--vault", where, "status")
+    guarded.ask("DELETE FROM versions.meta")
+    assert "older version" in command.fails(7, "--vault", where, "status")
+
+
+def test_what_is_refused_leaves_no_schema(command: Command, guarded: Server) -> None:
+    where = f"{guarded.url}?schema=untouched"
+    command.ok("init")
+    wrong = {"IRONSECRETS_PASSPHRASE": "wrong"}
+    assert command.run("migrate", "--to", where, env=wrong).status == 4
+    assert guarded.ask("SELECT 1 FROM pg_namespace WHERE nspname = 'untouched'") == []
+    command.ok("migrate", "--to", where)
+
+
 def test_a_standby_takes_no_vault(command: Command, guarded: Server) -> None:
     where = f"{guarded.url}?options=-c%20default_transaction_read_only%3Don"
     assert "standby" in command.fails(7, "--vault", where, "status")

@@ -30,7 +30,7 @@ MIGRATIONS: tuple[str, ...] = (
 def migrate(connection: "psycopg.Connection[Any]", schema: str) -> None:
     """Make the schema, or bring it forward to today's version, all of it or nothing; nothing where it is today's."""
     name = sql.Identifier(schema)
-    if _made(connection, schema) and version(connection, schema) >= len(MIGRATIONS):
+    if made(connection, schema) and version(connection, schema) >= len(MIGRATIONS):
         return
     with connection.transaction():
         # One at a time: two that both find nothing would both make it.
@@ -48,7 +48,8 @@ def lock_number(*names: str) -> int:
     return int.from_bytes(hashlib.sha256("/".join(("ironsecrets", *names)).encode()).digest()[:8], signed=True)
 
 
-def _made(connection: "psycopg.Connection[Any]", schema: str) -> bool:
+def made(connection: "psycopg.Connection[Any]", schema: str) -> bool:
+    """Whether the schema has tables of ours."""
     row = connection.execute(
         "SELECT count(*) FROM information_schema.tables WHERE table_schema = %s AND table_name = 'meta'", (schema,)
     ).fetchone()

@@ -86,7 +86,8 @@ class Session:
             link.close()
         if not link.closed or self._whole or time.monotonic() >= deadline:
             raise error
-        self._bound = None
+        if self._bound is not None and self._bound[0] is link:
+            self._bound = None
 
     def read(self, work: Callable[[Link], _T], deadline: float | None = None) -> _T:
         """What ``work`` gives, on another connection where one is lost: it changes nothing."""
@@ -137,7 +138,7 @@ class Session:
                 yield rows
             finally:
                 self._bound = None
-                if not link.closed:
+                with suppress(*LOST):
                     link.rollback()
 
     def give_up(self) -> None:

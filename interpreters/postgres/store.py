@@ -19,7 +19,7 @@ from interpreters.postgres.errors import translated
 from interpreters.postgres.listening import CHANNEL, Listener
 from interpreters.postgres.location import Location
 from interpreters.postgres.reads import Reads
-from interpreters.postgres.schema import check_version, lock_number, migrate
+from interpreters.postgres.schema import check_version, lock_number, made, migrate
 from interpreters.postgres.session import LOST, PAUSE, Session
 from interpreters.postgres.writing import WAITS, statement
 from interpreters.store import Batch, Image
@@ -27,6 +27,7 @@ from ironsecrets.errors import IntegrityError
 
 PATIENCE = 10.0
 TRIES = 20
+LISTEN_AFTER = 1.0
 
 # Rolled back for certain: the same batch may be tried again, and finds the same log or another.
 _AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
@@ -65,6 +66,7 @@ class PostgresStore(Reads):
         self._topic = f"{location.schema}/{location.vault}"
         self._seen: _Seen | None = None
         self._tells = True
+        self._began = clock()
         super().__init__(Session(location, patience))
         try:
             self._of.read(lambda link: check_version(link, location.schema))
@@ -77,6 +79,15 @@ class PostgresStore(Reads):
         """Make the schema and its tables, or bring them forward. For their owner."""
         with translated(location), connect(location) as link:
             migrate(link, location.schema)
+
+    @staticmethod
+    def taken(location: Location) -> bool:
+        """Whether a vault of this name is there, or in the way."""
+        with translated(location), connect(location) as link:
+            if not made(link, location.schema):
+                return False
+            query = sql.SQL("SELECT 1 FROM {}.headers WHERE vault = %s").format(sql.Identifier(location.schema))
+            return link.execute(query, (location.vault,)).fetchone() is not None
 
     def exists(self) -> bool:
         """Whether a vault of this name is there."""
@@ -188,7 +199,11 @@ class PostgresStore(Reads):
         return (0, 0) if listener is None else listener.heard(self._topic)
 
     def _listener(self) -> Listener | None:
-        return self._of.connections.listener() if self.location.bound and self._of.usable else None
+        if not (self.location.bound and self._of.usable):
+            return None
+        # Who is done within a second, as a command is, needs nobody to listen: the bound holds all the same.
+        listens = self._clock() - self._began >= LISTEN_AFTER
+        return self._of.connections.listener() if listens else None
 
     def commit(self, batch: Batch) -> bool:
         deadline = self._of.deadline()
