@@ -31,7 +31,7 @@ from ironsecrets.audit import AuditEntry, decode_entry
 from ironsecrets.catalogue import REFUSALS
 from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, VaultClosed
 from ironsecrets.header import Header, decode_header, header_digest
-from ironsecrets.identifiers import Digest, LeaseId, RequestId, SecretId
+from ironsecrets.identifiers import LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
@@ -94,9 +94,8 @@ class Engine:
         head = found(decode_head(self.keys, self.header.vault, raw))
         if head.size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
-        before = self.state.header
         try:
-            self.state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
+            state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
         except IntegrityError:
             if self.store.oldest() <= self.state.log.size:
                 raise
@@ -104,9 +103,9 @@ class Engine:
             image = self.store.load()
             assert image is not None
             base = base_of(image, self.keys, self.header.vault)
-            self.state = caught_up(base, self.plain_entries(base.log.size, head.size), head)
-        self._follow_header(before)
-        self._stamp, self._head = stamp, raw
+            state = caught_up(base, self.plain_entries(base.log.size, head.size), head)
+        self.state, self._head = self._with_header(state, raw)
+        self._stamp = stamp
 
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The plain bytes of entries, as they were written and hashed."""
@@ -167,12 +166,17 @@ class Engine:
         self.header = header
         found(self.keys.follow(header))
 
-    def _follow_header(self, before: Digest) -> None:
-        """After others changed the header: take in what it holds now."""
-        if self.state.header == before:
-            return
+    def _with_header(self, state: VaultState, raw: bytes) -> tuple[VaultState, bytes]:
+        """The state and its head, after taking in the header that others have changed; later ones, where they have
+        changed it once more."""
+        if state.header == self.state.header:
+            return state, raw
         image = self.store.load()
-        if image is None or header_digest(image.header) != self.state.header:
+        if image is not None and header_digest(image.header) != state.header:
+            # What is loaded is of one moment, so that its own head leads to its header.
+            raw, head = image.head, found(decode_head(self.keys, self.header.vault, image.head))
+            state = caught_up(state, self.plain_entries(state.log.size, max(state.log.size, head.size)), head)
+        if image is None or header_digest(image.header) != state.header:
             raise IntegrityError("the header is not the one that the log knows")
         header = decode_header(image.header).unwrap()
         if header.root_generation != self.keys.generation and any(
@@ -180,6 +184,7 @@ class Engine:
         ):
             raise VaultClosed("the root key was replaced; open the vault again")
         self.adopt(header)
+        return state, raw
 
     def was_kept(self, tag: bytes) -> bool:
         """Whether a commit that failed was made all the same: what has this request's tag is in the store."""

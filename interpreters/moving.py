@@ -127,7 +127,7 @@ def same_keys(engine: Engine, store: Store) -> Engine | None:
     if image is None:
         raise IntegrityError("the copy holds no vault")
     with engine.lock:
-        engine.catch_up()
+        engine.refresh()
         header, keys = engine.header, engine.keys
         if header_digest(image.header) != engine.state.header:
             return None

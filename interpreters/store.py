@@ -5,7 +5,7 @@ Whoever writes a store implements :class:`Store` and runs ``pytest properties --
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -138,4 +138,13 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of everything. Closing twice is no error."""
+        ...
+
+
+@runtime_checkable
+class Still(Protocol):
+    """A store that can show one moment while others go on writing, entry by entry, to whoever copies it."""
+
+    def still(self) -> AbstractContextManager[Store]:
+        """Another view of the same vault, which does not change until the ``with`` ends, and takes no commits."""
         ...

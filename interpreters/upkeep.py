@@ -17,6 +17,7 @@ from interpreters.outcome import Prepared, Verification
 from interpreters.places import Place, check_free, gone, making
 from interpreters.proof import Progress, show
 from interpreters.sqlite_store import SqliteStore
+from interpreters.store import Still
 from interpreters.witness import Witness
 from ironsecrets.errors import VaultBusy, VaultError
 from ironsecrets.identifiers import Digest
@@ -46,11 +47,11 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
     """Copy the vault as it is at one moment, while others go on writing, into one file, and verify that file.
 
     It appears whole and verified, with mode 0600, or not at all. It is unlocked by what unlocked the vault then. A
-    vault that is in no file is copied entry by entry, and others must not write meanwhile.
+    vault that is in no file is copied entry by entry.
     """
     engine.check_usable()
     if not isinstance(engine.store, SqliteStore):
-        shown = migrate(engine, target, progress).verification
+        shown = _copied(engine, target, progress)
         return Backup(path=target, verification=shown, size=target.stat().st_size)
     with making(target) as file:
         for _ in range(ATTEMPTS):
@@ -68,6 +69,17 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
             raise VaultBusy("others kept changing the vault's keys; try again")
         size = file.stat().st_size
     return Backup(path=target, verification=shown, size=size)
+
+
+def _copied(engine: Engine, target: Path, progress: Progress | None) -> Verification:
+    if not isinstance(engine.store, Still):
+        return migrate(engine, target, progress).verification
+    for _ in range(ATTEMPTS):
+        with engine.store.still() as store:
+            source = same_keys(engine, store)
+            if source is not None:
+                return migrate(source, target, progress).verification
+    raise VaultBusy("others kept changing the vault's keys; try again")
 
 
 def restore(

@@ -415,6 +415,33 @@ def test_a_vault_that_others_write_to_is_not_migrated_by_halves(
         assert isinstance(arrived.verify(), Success)
 
 
+def test_a_backup_is_taken_while_others_write(vaults: Callable[..., Vault], tmp_path: Path) -> None:
+    where = location("1s")
+    vault, other = furnished(vaults(where)), vaults(where)
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def write() -> None:
+        try:
+            while not stop.is_set():
+                other.operator("w").put("a/key", os.urandom(500), environment="production")
+                other.operator("w").rotate_key()
+        except BaseException as error:
+            failed.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = [vault.backup(tmp_path / f"backup{number}") for number in range(4)]
+    finally:
+        stop.set()
+        writer.join()
+    assert not failed
+    assert made[0].verification.entries < made[3].verification.entries
+    for one in made:
+        with ironsecrets.open_vault(one.path, master_key=MASTER_KEY) as again:
+            assert again.verify().unwrap() == one.verification
+
+
 def test_migration_there_and_back_with_archived_entries(tmp_path: Path) -> None:
     from datetime import UTC, datetime, timedelta
 

@@ -10,7 +10,7 @@ from returns.result import Success
 
 import ironsecrets
 from interpreters.sqlite_store import SqliteStore
-from interpreters.store import Batch
+from interpreters.store import Batch, Image
 from ironsecrets.audit import decode_entry
 from ironsecrets.drafts import NewToken
 from ironsecrets.identifiers import AgentId, PersonName, RequestId
@@ -72,6 +72,23 @@ def test_a_request_that_somebody_else_brings_meanwhile_is_answered_once(
     answer = vault.execute(Operator(PersonName("a")), draft, request=request)
     assert answer.unwrap().repeated
     assert [decode_entry(raw).unwrap().request for raw in vault.entries()].count(request) == 1
+
+
+def test_keys_that_change_again_while_somebody_catches_up(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault, other = opened(), opened()
+    vault.operator("a").put("a/key", "the value", environment="development")
+    other.operator("b").rotate_key()
+    load, left = SqliteStore.load, [True]
+
+    def meanwhile(self: SqliteStore) -> Image | None:
+        if left and left.pop():
+            other.operator("b").rotate_key()
+        return load(self)
+
+    monkeypatch.setattr(SqliteStore, "load", meanwhile)
+    assert vault.operator("a").reveal("a/key", environment="development").text() == "the value"
+    assert not left
+    assert isinstance(vault.verify(), Success)
 
 
 def test_a_revocation_in_another_process_holds_at_once(path: Path, opened: Opener) -> None:

@@ -107,12 +107,14 @@ class Session:
         return self.read(lambda link: link.execute(query, given, binary=True).fetchall())
 
     @contextmanager
-    def transaction(self) -> Generator[None]:
+    def transaction(self, kind: LiteralString = "") -> Generator[None]:
         """All that happens within becomes durable at its end, at once, or not at all."""
         with translated(self.location), self.one(self.deadline()) as link:
             link.unsynchronised = False
             try:
                 with link.transaction():
+                    if kind:
+                        link.execute(kind)
                     self._bound, self._whole = (link, threading.get_ident()), True
                     yield
             finally:

@@ -22,7 +22,7 @@ from interpreters.postgres.reads import Reads
 from interpreters.postgres.schema import check_version, lock_number, made, migrate
 from interpreters.postgres.session import LOST, PAUSE, Session
 from interpreters.postgres.writing import WAITS, statement
-from interpreters.store import Batch, Image
+from interpreters.store import Batch, Image, Store
 from ironsecrets.errors import IntegrityError
 
 PATIENCE = 10.0
@@ -101,6 +101,16 @@ class PostgresStore(Reads):
                 yield
         finally:
             self._seen = None
+
+    @contextmanager
+    def still(self) -> Generator[Store]:
+        """Another view of the vault, which stands still: see :class:`interpreters.store.Still`."""
+        view = PostgresStore(self.location, patience=self._of.patience)
+        try:
+            with view._of.transaction("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"):
+                yield view
+        finally:
+            view.close()
 
     @contextmanager
     def turn(self) -> Generator[None]:
@@ -188,7 +198,8 @@ class PostgresStore(Reads):
         """
         vault = (self.location.vault,)
         rows = link.execute(self._of.query(_HEAD), vault, binary=True).fetchall()
-        if rows and self._news(rows[0]):
+        # The end of a transaction of several statements waits by itself.
+        if rows and not self._of.whole and self._news(rows[0]):
             # Who may only read, or reads from a standby, sees what there is.
             with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
                 return link.durably(self._of.query(_SHARED), vault)
