@@ -107,6 +107,19 @@ class Engine:
         self.state, self._head = self._with_header(state, raw)
         self._stamp = stamp
 
+    def beside(self, store: Store) -> "Engine":
+        """The same vault, as it is known now, on another store that has it; the keys stay this one's to wipe."""
+        return Engine(
+            store=store,
+            keys=self.keys,
+            header=self.header,
+            state=self.state,
+            snapshot_size=self.snapshot_size,
+            clock=self.clock,
+            entropy=self.entropy,
+            sinks=Sinks(()),
+        )
+
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The plain bytes of entries, as they were written and hashed."""
         return plain_entries(self.store, self.keys, self.header.vault, start, stop)

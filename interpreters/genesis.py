@@ -43,8 +43,10 @@ from ironsecrets.principals import Operator
 from ironsecrets.refusals import Tampered
 from ironsecrets.sealing import KEY_BYTES, NONCE_BYTES, SALT_BYTES
 from ironsecrets.sensitive import wipe
-from ironsecrets.state import EMPTY
+from ironsecrets.state import EMPTY, VaultState
 from ironsecrets.vault import Create, Request
+
+ATTEMPTS = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -111,16 +113,7 @@ def unlock(
     """Open what ``store`` holds. ``checkpoint`` is the last signed note that the opener has seen: a store that
     went behind it, or took another way, is refused.
     """
-    image = store.load()
-    if image is None:
-        raise NotAVault("the store holds no vault")
-    header = _header(image)
-    keys = _unlocked(header, credential)
-    if not header_holds(keys["header-mac"], image.header, image.header_mac):
-        raise IntegrityError("the header was changed")
-    state, snapshot_size = restored(store, image, keys, header.vault)
-    if state.header != header_digest(image.header):
-        raise IntegrityError("the header is not the one that the log knows: it was put back from an older copy")
+    header, keys, state, snapshot_size = _opened(store, credential)
     world = world or World()
     engine = Engine(
         store=store,
@@ -136,6 +129,28 @@ def unlock(
         hold_against(engine, checkpoint)
     engine.sinks.pump(engine.state.log.size, engine.plain_entries)
     return engine
+
+
+def _opened(store: Store, credential: Credential) -> tuple[Header, Keys, VaultState, int]:
+    for left in reversed(range(ATTEMPTS)):
+        image = store.load()
+        if image is None:
+            raise NotAVault("the store holds no vault")
+        header = _header(image)
+        keys = _unlocked(header, credential)
+        if not header_holds(keys["header-mac"], image.header, image.header_mac):
+            raise IntegrityError("the header was changed")
+        try:
+            state, snapshot_size = restored(store, image, keys, header.vault)
+        except IntegrityError:
+            # Others may have archived, between, what was about to be read.
+            if not left or store.load() == image:
+                raise
+            continue
+        if state.header != header_digest(image.header):
+            raise IntegrityError("the header is not the one that the log knows: it was put back from an older copy")
+        return header, keys, state, snapshot_size
+    raise AssertionError
 
 
 def _header(image: Image) -> Header:

@@ -90,7 +90,10 @@ def _retired(engine: Engine, number: int) -> Result[Prepared, Refusal]:
 
 
 def _rewrapped(engine: Engine, operator: Operator, chunk: Sequence[SecretId]) -> None:
-    """One batch. Wraps made once are used again after a conflict; what others changed meanwhile is left out."""
+    """One batch. Wraps made once are used again after a conflict; what others changed meanwhile is left out.
+
+    Unless they have begun another epoch: then all of it is made anew, or the log would say of records what is not so.
+    """
     made: dict[RecordKey, Wrap] = {}
 
     def prepare(state: VaultState, at: int) -> Result[Prepared, Refusal]:
@@ -101,7 +104,7 @@ def _rewrapped(engine: Engine, operator: Operator, chunk: Sequence[SecretId]) ->
             if (secret := state.secrets.by_id.get(secret_id)) is not None
             for number in behind(state.epochs, state.rewrapped, secret)
         ]
-        missing = [key for key in wanted if key not in made]
+        missing = [key for key in wanted if key not in made or made[key].epoch != epoch]
         made.update(_new_wraps(engine, state, epoch, missing))
         secrets = tuple(dict.fromkeys(secret_id for secret_id, _ in wanted))
         if not secrets:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import attrs
 
-from interpreters.store import Archived, Batch, Image, RecordKey, StoredEntry
+from interpreters.store import Archived, Batch, Image, RecordKey, Store, StoredEntry
 from ironsecrets.errors import IntegrityError
 from ironsecrets.identifiers import SecretId
 from ironsecrets.sealing import SealedRecord, Wrap
@@ -98,6 +98,14 @@ class MemoryStore:
 
     def settle(self) -> bool:
         return True
+
+    def still(self) -> AbstractContextManager[Store]:
+        view = MemoryStore()
+        with self._lock:
+            view._image, view._commits = self._image, self._commits
+            view._entries, view._archives = list(self._entries), list(self._archives)
+            view._tags, view._records = dict(self._tags), dict(self._records)
+        return nullcontext(view)
 
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -12,7 +12,6 @@ from interpreters.engine import Engine
 from interpreters.outcome import Verification
 from interpreters.places import Place, arriving
 from interpreters.proof import Progress, verify
-from interpreters.sinks import Sinks
 from interpreters.store import Batch, Store
 from interpreters.unsealed import restored
 from ironsecrets.errors import IntegrityError, VaultBusy
@@ -128,17 +127,8 @@ def same_keys(engine: Engine, store: Store) -> Engine | None:
         raise IntegrityError("the copy holds no vault")
     with engine.lock:
         engine.refresh()
-        header, keys = engine.header, engine.keys
         if header_digest(image.header) != engine.state.header:
             return None
-        state, size = restored(store, image, keys, header.vault)
-    return Engine(
-        store=store,
-        keys=keys,
-        header=header,
-        state=state,
-        snapshot_size=size,
-        clock=engine.clock,
-        entropy=engine.entropy,
-        sinks=Sinks(()),
-    )
+        copy = engine.beside(store)
+        copy.state, copy.snapshot_size = restored(store, image, engine.keys, engine.header.vault)
+    return copy

@@ -1,6 +1,7 @@
 """What an opened vault can prove: checkpoints, exports, and the verification of everything it holds."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +26,6 @@ from ironsecrets.sensitive import wipe
 from ironsecrets.state import EMPTY, VaultState
 
 Progress = Callable[[int, int], None]
-ATTEMPTS = 5
 ARCHIVED = Refusal(
     "archived", "that entry is archived: its segment file has it, and proves it with the segment's checkpoint"
 )
@@ -144,19 +144,16 @@ def hold_against(engine: Engine, note: str) -> None:
 def verify(engine: Engine, progress: Progress | None = None) -> Result[Verification, Divergence]:
     """Replay the whole log from nothing and hold header, snapshot, state and every sealed record against it.
 
-    Others may go on writing meanwhile; what they change while this looks is looked at again.
+    Of one moment, while others go on writing.
     """
     engine.check_usable()
-    with engine.lock:
-        left = ATTEMPTS
-        while True:
-            engine.catch_up(fresh=True)
-            before = engine.state.log.size
-            result = _verified(engine, progress)
-            engine.catch_up(fresh=True)
-            left -= 1
-            if isinstance(result, Success) or engine.state.log.size == before or not left:
-                return result
+    with ExitStack() as stack:
+        with engine.lock:
+            engine.refresh()
+            view = engine.beside(stack.enter_context(engine.store.still()))
+        # Nobody has to wait for it.
+        view.refresh()
+        return _verified(view, progress)
 
 
 def _verified(engine: Engine, progress: Progress | None) -> Result[Verification, Divergence]:

@@ -7,8 +7,8 @@ anew. In a forked child the store refuses and never touches the parent's connect
 import ctypes
 import os
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from interpreters.sqlite_errors import full, translated
 from interpreters.sqlite_files import copied, look, publish
 from interpreters.sqlite_rows import held, record_of, write
 from interpreters.sqlite_schema import APPLICATION_ID, MIGRATIONS, check_identity, harden, migrate, run
-from interpreters.store import Archived, Batch, Image, RecordKey, StoredEntry
+from interpreters.store import Archived, Batch, Image, RecordKey, Store, StoredEntry
 from ironsecrets.errors import (
     IntegrityError,
     StoreFull,
@@ -338,6 +338,20 @@ class SqliteStore:
 
     def settle(self) -> bool:
         return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    @contextmanager
+    def still(self) -> Generator[Store]:
+        view = SqliteStore(self.path, busy_timeout=self._busy_timeout, vfs=self._vfs, ballast=False)
+        try:
+            connection = view._connected()
+            with translated(self.path):
+                # A transaction sees the moment of its first read.
+                run(connection, "BEGIN")
+                run(connection, "SELECT count(*) FROM header")
+            yield view
+        finally:
+            view._drop()
+            view.close()
 
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -5,7 +5,7 @@ Whoever writes a store implements :class:`Store` and runs ``pytest properties --
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import attrs
 
@@ -126,6 +126,11 @@ class Store(Protocol):
         has no way to."""
         ...
 
+    def still(self) -> "AbstractContextManager[Store]":
+        """Another view of the same vault, which stays as it is now until the ``with`` ends, and takes no commits: for
+        whoever goes over all of it while others go on writing."""
+        ...
+
     def turn(self) -> AbstractContextManager[None]:
         """For the length of the ``with``, or until this object has committed, others' commits wait, if the store can
         have it so. Whoever always comes second needs it; deciding within finds nobody in between."""
@@ -138,13 +143,4 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of everything. Closing twice is no error."""
-        ...
-
-
-@runtime_checkable
-class Still(Protocol):
-    """A store that can show one moment while others go on writing, entry by entry, to whoever copies it."""
-
-    def still(self) -> AbstractContextManager[Store]:
-        """Another view of the same vault, which does not change until the ``with`` ends, and takes no commits."""
         ...

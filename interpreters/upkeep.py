@@ -17,7 +17,6 @@ from interpreters.outcome import Prepared, Verification
 from interpreters.places import Place, check_free, gone, making
 from interpreters.proof import Progress, show
 from interpreters.sqlite_store import SqliteStore
-from interpreters.store import Still
 from interpreters.witness import Witness
 from ironsecrets.errors import VaultBusy, VaultError
 from ironsecrets.identifiers import Digest
@@ -72,8 +71,6 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
 
 
 def _copied(engine: Engine, target: Path, progress: Progress | None) -> Verification:
-    if not isinstance(engine.store, Still):
-        return migrate(engine, target, progress).verification
     for _ in range(ATTEMPTS):
         with engine.store.still() as store:
             source = same_keys(engine, store)

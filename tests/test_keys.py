@@ -14,7 +14,10 @@ import pytest
 from returns.result import Success
 
 import ironsecrets
+from interpreters import key_rotation
 from interpreters.derivation import argon2id, calibrated_cost, fresh_cost
+from interpreters.sqlite_store import SqliteStore
+from interpreters.store import Batch
 from ironsecrets.sensitive import Sensitive
 from properties.worlds import MASTER_KEY
 from tests.conftest import MASTER_KEY_TEXT, Command, Opener
@@ -232,4 +235,31 @@ def test_another_process_follows_rotation_and_rekey(path: Path, opened: Opener) 
     with pytest.raises(ironsecrets.VaultClosed, match="open the vault again"):
         other.operator("p").put("k", "fourth", environment="development")
     assert vault.operator("o").put("k", "fourth", environment="development") == 4
+    assert isinstance(vault.verify(), Success)
+
+
+def test_two_who_rotate_keys_at_once_lose_no_value(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one is about to re-wrap, another finishes that epoch and begins the next: what was made for the epoch
+    before must not pass for the new one."""
+    vault, other = opened(), opened()
+    for number in range(3):
+        vault.operator("a").put(f"a/{number}", f"value {number}", environment="development")
+    commit, first = SqliteStore.commit, [True]
+
+    def dies(*arguments: object) -> None:
+        raise RuntimeError("the process has died")
+
+    def meanwhile(self: SqliteStore, batch: Batch) -> bool:
+        if batch.rewrap and first and first.pop():
+            other.operator("b").rotate_key()
+            with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+                patched.setattr(key_rotation, "_rewrapped", dies)
+                other.operator("b").rotate_key()
+        return commit(self, batch)
+
+    monkeypatch.setattr(SqliteStore, "commit", meanwhile)
+    vault.operator("a").rotate_key()
+    assert not first
+    for number in range(3):
+        assert vault.operator("a").reveal(f"a/{number}", environment="development").text() == f"value {number}"
     assert isinstance(vault.verify(), Success)

@@ -104,7 +104,10 @@ class PostgresStore(Reads):
 
     @contextmanager
     def still(self) -> Generator[Store]:
-        """Another view of the vault, which stands still: see :class:`interpreters.store.Still`."""
+        if self._of.whole:
+            # What is not committed yet stands in no other's view, and still by itself.
+            yield self
+            return
         view = PostgresStore(self.location, patience=self._of.patience)
         try:
             with view._of.transaction("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"):
