@@ -107,18 +107,24 @@ class Engine:
         self.state, self._head = self._with_header(state, raw)
         self._stamp = stamp
 
-    def beside(self, store: Store) -> "Engine":
-        """The same vault, as it is known now, on another store that has it; the keys stay this one's to wipe."""
-        return Engine(
-            store=store,
-            keys=self.keys,
-            header=self.header,
-            state=self.state,
-            snapshot_size=self.snapshot_size,
-            clock=self.clock,
-            entropy=self.entropy,
-            sinks=Sinks(()),
-        )
+    @contextmanager
+    def beside(self, store: Store) -> "Generator[Engine]":
+        """The same vault, as it is known now, on another store that has it, for whoever goes over all of it. Its keys
+        are its own, since this one's may be retired meanwhile, and are wiped when the ``with`` ends."""
+        keys = self.keys.twin()
+        try:
+            yield Engine(
+                store=store,
+                keys=keys,
+                header=self.header,
+                state=self.state,
+                snapshot_size=self.snapshot_size,
+                clock=self.clock,
+                entropy=self.entropy,
+                sinks=Sinks(()),
+            )
+        finally:
+            keys.wipe()
 
     def plain_entries(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The plain bytes of entries, as they were written and hashed."""

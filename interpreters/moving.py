@@ -1,7 +1,7 @@
 """A vault from one store into another, as it is: the same header, entries and records, the same root hash."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -62,10 +62,10 @@ def _transferred(engine: Engine, target: Store, progress: Progress | None) -> Ve
 
     try:
         _send(engine, target, progress)
-        copy = same_keys(engine, target)
-        if copy is None:
-            raise _Changed
-        shown = verified(copy, progress, "what arrived")
+        with same_keys(engine, target) as copy:
+            if copy is None:
+                raise _Changed
+            shown = verified(copy, progress, "what arrived")
     except IntegrityError:
         check()
         raise
@@ -120,15 +120,17 @@ def verified(engine: Engine, progress: Progress | None, what: str) -> Verificati
             raise AssertionError
 
 
-def same_keys(engine: Engine, store: Store) -> Engine | None:
-    """A copy, opened with the keys of the vault, which stay the vault's; None where they changed meanwhile."""
+@contextmanager
+def same_keys(engine: Engine, store: Store) -> Generator[Engine | None]:
+    """A copy, opened with the keys of the vault; None where they have changed meanwhile."""
     image = store.load()
     if image is None:
         raise IntegrityError("the copy holds no vault")
-    with engine.lock:
-        engine.refresh()
-        if header_digest(image.header) != engine.state.header:
-            return None
-        copy = engine.beside(store)
-        copy.state, copy.snapshot_size = restored(store, image, engine.keys, engine.header.vault)
-    return copy
+    with ExitStack() as stack:
+        with engine.lock:
+            engine.refresh()
+            same = header_digest(image.header) == engine.state.header
+            copy = stack.enter_context(engine.beside(store)) if same else None
+        if copy is not None:
+            copy.state, copy.snapshot_size = restored(store, image, copy.keys, copy.header.vault)
+        yield copy

@@ -150,7 +150,7 @@ def verify(engine: Engine, progress: Progress | None = None) -> Result[Verificat
     with ExitStack() as stack:
         with engine.lock:
             engine.refresh()
-            view = engine.beside(stack.enter_context(engine.store.still()))
+            view = stack.enter_context(engine.beside(stack.enter_context(engine.store.still())))
         # Nobody has to wait for it.
         view.refresh()
         return _verified(view, progress)

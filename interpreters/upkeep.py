@@ -57,10 +57,10 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
             engine.store.copy_to(file)
             copy = SqliteStore(file, ballast=False)
             try:
-                again = same_keys(engine, copy)
-                if again is not None:
-                    shown = verified(again, progress, "the backup")
-                    break
+                with same_keys(engine, copy) as again:
+                    if again is not None:
+                        shown = verified(again, progress, "the backup")
+                        break
             finally:
                 copy.close()
             gone(file)
@@ -72,8 +72,7 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
 
 def _copied(engine: Engine, target: Path, progress: Progress | None) -> Verification:
     for _ in range(ATTEMPTS):
-        with engine.store.still() as store:
-            source = same_keys(engine, store)
+        with engine.store.still() as store, same_keys(engine, store) as source:
             if source is not None:
                 return migrate(source, target, progress).verification
     raise VaultBusy("others kept changing the vault's keys; try again")

@@ -60,6 +60,12 @@ class Keys:
         """The epoch's key, or None where there is no such epoch."""
         return self._epochs.get(number)
 
+    def twin(self) -> "Keys":
+        """The same keys in buffers of their own, for whoever must not depend on what happens to these."""
+        by_label = {label: bytearray(key) for label, key in self._by_label.items()}
+        epochs = {number: bytearray(key) for number, key in self._epochs.items()}
+        return Keys(by_label, epochs, self.generation)
+
     def follow(self, header: Header) -> "Result[None, Tampered]":
         """Take in the epochs of a newer header, and wipe the keys of those that it no longer has."""
         numbers = {epoch.number for epoch in header.epochs}

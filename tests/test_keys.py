@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -263,3 +264,27 @@ def test_two_who_rotate_keys_at_once_lose_no_value(opened: Opener, monkeypatch: 
     for number in range(3):
         assert vault.operator("a").reveal(f"a/{number}", environment="development").text() == f"value {number}"
     assert isinstance(vault.verify(), Success)
+
+
+def test_a_vault_is_verified_while_its_own_keys_are_rotated(opened: Opener) -> None:
+    """By another thread: whoever verifies looks at a moment whose keys are retired meanwhile, and holds nobody up."""
+    vault = opened()
+    operator = vault.operator("a")
+    for number in range(20):
+        operator.put(f"a/{number}", f"value {number}", environment="development")
+    stop, rotations = threading.Event(), [0]
+
+    def rotate() -> None:
+        while not stop.is_set():
+            operator.rotate_key(batch=5)
+            rotations[0] += 1
+
+    thread = threading.Thread(target=rotate)
+    thread.start()
+    try:
+        shown = [vault.verify() for _ in range(20)]
+    finally:
+        stop.set()
+        thread.join()
+    assert all(isinstance(one, Success) for one in shown), shown
+    assert rotations[0] > 1
