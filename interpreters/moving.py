@@ -42,7 +42,7 @@ def migrate(engine: Engine, place: Place, progress: Progress | None = None) -> M
     with engine.lock:
         for _ in range(ATTEMPTS):
             with suppress(_Changed), arriving(place) as target:
-                shown = _transferred(engine, target, progress)
+                shown = transfer(engine, target, progress)
                 return Moved(place=place, verification=shown, root=Digest(engine.state.log.root().hex()))
     raise VaultBusy("others keep writing to the vault; stop them first")
 
@@ -51,7 +51,8 @@ class _Changed(Exception):
     """The vault was written to while it was copied."""
 
 
-def _transferred(engine: Engine, target: Store, progress: Progress | None) -> Verification:
+def transfer(engine: Engine, target: Store, progress: Progress | None = None) -> Verification:
+    """Fill an empty store with all that the engine's holds, and verify it there. The caller holds the engine's lock."""
     engine.refresh()
     before = engine.state.log
 

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
+from interpreters.genesis import unlock
+from interpreters.moving import transfer
 from interpreters.outcome import Ask
 from interpreters.store import Batch, Store, StoredEntry
 from ironsecrets.identifiers import SecretId
@@ -14,7 +16,7 @@ from ironsecrets.principals import Agent
 from ironsecrets.sealing import SealedRecord
 from properties import stores
 from properties import strategies as s
-from properties.worlds import SetClock, new_vault, opened_again, world
+from properties.worlds import SetClock, credential, new_vault, opened_again, world
 
 blobs = st.binary(max_size=64)
 _ids = st.integers(0, 4).map(lambda n: SecretId(f"{n:032x}"))
@@ -95,6 +97,43 @@ def test_a_store_keeps_what_it_is_given(make_store: Callable[[], Store], changes
     store.settle()
     store.close()
     store.close()
+
+
+@given(st.lists(st.tuples(blobs, st.booleans()), max_size=6))
+def test_a_view_stands_still(make_store: Callable[[], Store], changes: list[tuple[bytes, bool]]) -> None:
+    store = make_store()
+    assert store.commit(Batch(expected_size=0, header=(b"header", b"mac"), head=b"head 0"))
+    for size, (blob, keep) in enumerate(changes):
+        with store.still() as view:
+            seen = everything(view)
+            assert seen == everything(store)
+            record = SealedRecord(secret=SecretId(f"{size:032x}"), version=1, epoch=1, wrap=b"w", body=blob)
+            entry = StoredEntry(tag=f"{size:016}".encode(), sealed=blob)
+            head = b"head %d" % (size + 1)
+            assert store.commit(
+                Batch(expected_size=size, entries=(entry,), head=head, snapshot=blob, keep=(record,) if keep else ())
+            )
+            assert everything(view) == seen != everything(store)
+    store.close()
+
+
+@given(st.lists(s.drafts | s.commands, max_size=15), st.booleans())
+def test_a_vault_arrives_as_it_left(make_store: Callable[[], Store], asked: list[Ask], snapshot: bool) -> None:
+    """From any store into any other: the same entries, the same root hash, every record."""
+    for source, target in ((stores.memory(), make_store()), (make_store(), stores.memory())):
+        vault = new_vault(source)
+        for ask in asked:
+            vault.execute(s.OPERATOR, ask)
+        if snapshot:
+            vault.snapshot()
+        engine = unlock(source, credential(), world=world(1))
+        shown = transfer(engine, target)
+        assert shown.root == vault.state.log.root()
+        arrived = opened_again(target)
+        assert arrived.state == vault.state
+        assert list(arrived.entries()) == list(vault.entries())
+        assert everything(target) == everything(source)
+        vault.close()
 
 
 @given(st.lists(st.tuples(s.drafts | s.commands, st.sampled_from([0, 1, 1_000_000]), s.agents), max_size=15))
