@@ -30,6 +30,7 @@ from ironsecrets.errors import (
     IntegrityError,
     Refused,
     StoreUnavailable,
+    VaultBusy,
     VaultError,
     VaultExists,
     VaultNotFound,
@@ -116,35 +117,45 @@ def archive(
     """
     engine.check_usable()
     with engine.lock:
-        engine.catch_up()
+        engine.refresh()
         start = engine.state.archived
-        stop, base = _until(engine, start, before)
-        if stop <= start:
-            raise Refused(NOTHING)
-        behind = [sink.name for sink in engine.sinks.status(engine.state.log.size) if sink.position < stop]
-        if behind:
-            raise VaultError(f"{behind[0]} is behind: entries that it has not taken are not archived")
-        file = _segment(engine, folder, start, stop)
-        digest, leaves = hashlib.sha256(), list[bytes]()
-        write_private(file.path, _compressed(engine, start, stop, digest, leaves, progress))
         try:
-            _read_back(file, digest.hexdigest())
-            write_private(file.note, [note_at(engine, stop).encode()])
-            write_private(folder / "verifier.key", [verifier_key(engine).text().encode() + b"\n"])
-            command = Archive(digest=Digest(digest.hexdigest()), start=start, stop=stop)
-            draw, vault = engine.entropy.draw, engine.header.vault
-            kept = Archived(
-                start=start, stop=stop, leaves=seal_leaves(engine.keys, vault, start, leaves, draw(SALT_BYTES))
-            )
-            prepared = Prepared(command=command, archive=kept, base=seal_snapshot(engine.keys, base, draw(SALT_BYTES)))
-            accepted(engine.perform(operator, lambda state, at: Success(prepared)))
-        except BaseException:
-            for made in (file.path, file.note):
-                with suppress(OSError):
-                    os.unlink(made)
-            raise
-        engine.store.settle()
-        return Archiving(start=start, stop=stop, path=file.path)
+            return _archive(engine, operator, start, before, folder, progress)
+        except IntegrityError:
+            engine.refresh()
+            if engine.state.archived == start:
+                raise
+            raise VaultBusy("another process has archived meanwhile; try again") from None
+
+
+def _archive(
+    engine: Engine, operator: Operator, start: int, before: int, folder: Path, progress: Progress | None
+) -> Archiving:
+    stop, base = _until(engine, start, before)
+    if stop <= start:
+        raise Refused(NOTHING)
+    behind = [sink.name for sink in engine.sinks.status(engine.state.log.size) if sink.position < stop]
+    if behind:
+        raise VaultError(f"{behind[0]} is behind: entries that it has not taken are not archived")
+    file = _segment(engine, folder, start, stop)
+    digest, leaves = hashlib.sha256(), list[bytes]()
+    write_private(file.path, _compressed(engine, start, stop, digest, leaves, progress))
+    try:
+        _read_back(file, digest.hexdigest())
+        write_private(file.note, [note_at(engine, stop).encode()])
+        write_private(folder / "verifier.key", [verifier_key(engine).text().encode() + b"\n"])
+        command = Archive(digest=Digest(digest.hexdigest()), start=start, stop=stop)
+        draw, vault = engine.entropy.draw, engine.header.vault
+        kept = Archived(start=start, stop=stop, leaves=seal_leaves(engine.keys, vault, start, leaves, draw(SALT_BYTES)))
+        prepared = Prepared(command=command, archive=kept, base=seal_snapshot(engine.keys, base, draw(SALT_BYTES)))
+        accepted(engine.perform(operator, lambda state, at: Success(prepared)))
+    except BaseException:
+        for made in (file.path, file.note):
+            with suppress(OSError):
+                os.unlink(made)
+        raise
+    engine.store.settle()
+    return Archiving(start=start, stop=stop, path=file.path)
 
 
 def _segment(engine: Engine, folder: Path, start: int, stop: int) -> SegmentFile:

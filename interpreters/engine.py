@@ -33,6 +33,7 @@ from ironsecrets.errors import IntegrityError, StoreUnavailable, VaultBusy, Vaul
 from ironsecrets.header import Header, decode_header, header_digest
 from ironsecrets.identifiers import LeaseId, RequestId, SecretId
 from ironsecrets.keyring import Keys
+from ironsecrets.merkle import Frontier
 from ironsecrets.principals import Agent, Principal
 from ironsecrets.refusals import APPLIED, Refusal
 from ironsecrets.sealing import SALT_BYTES, open_value
@@ -42,6 +43,7 @@ from ironsecrets.snapshot import due
 from ironsecrets.state import VaultState
 
 TURNS = 32
+ATTEMPTS = 5
 
 
 @attrs.define(eq=False)
@@ -91,21 +93,28 @@ class Engine:
         if raw == self._head:
             self._stamp = stamp
             return
-        head = found(decode_head(self.keys, self.header.vault, raw))
-        if head.size < self.state.log.size:
+        if self._head_of(raw).size < self.state.log.size:
             raise IntegrityError("the log is shorter than it was: the store was put back to an older copy")
-        try:
-            state = caught_up(self.state, self.plain_entries(self.state.log.size, head.size), head)
-        except IntegrityError:
-            if self.store.oldest() <= self.state.log.size:
-                raise
-            # Another process has archived what this one has not seen yet.
-            image = self.store.load()
-            assert image is not None
-            base = base_of(image, self.keys, self.header.vault)
-            state = caught_up(base, self.plain_entries(base.log.size, head.size), head)
-        self.state, self._head = self._with_header(state, raw)
+        self.state, self._head = self._with_header(*self._read_on(raw))
         self._stamp = stamp
+
+    def _head_of(self, raw: bytes) -> Frontier:
+        return found(decode_head(self.keys, self.header.vault, raw))
+
+    def _read_on(self, raw: bytes) -> tuple[VaultState, bytes]:
+        """The state at the head ``raw``; a later one, where others have archived what this one had not seen yet."""
+        state = self.state
+        for left in reversed(range(ATTEMPTS)):
+            head = self._head_of(raw)
+            try:
+                return caught_up(state, self.plain_entries(state.log.size, head.size), head), raw
+            except IntegrityError:
+                if not left or self.store.oldest() <= state.log.size:
+                    raise
+                image = self.store.load()
+                assert image is not None
+                state, raw = base_of(image, self.keys, self.header.vault), image.head
+        raise AssertionError
 
     @contextmanager
     def beside(self, store: Store) -> "Generator[Engine]":
@@ -193,7 +202,7 @@ class Engine:
         image = self.store.load()
         if image is not None and header_digest(image.header) != state.header:
             # What is loaded is of one moment, so that its own head leads to its header.
-            raw, head = image.head, found(decode_head(self.keys, self.header.vault, image.head))
+            raw, head = image.head, self._head_of(image.head)
             state = caught_up(state, self.plain_entries(state.log.size, max(state.log.size, head.size)), head)
         if image is None or header_digest(image.header) != state.header:
             raise IntegrityError("the header is not the one that the log knows")
