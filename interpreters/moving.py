@@ -6,14 +6,13 @@ from itertools import islice
 from typing import TypeVar
 
 import attrs
-from returns.result import Failure, Success
 
 from interpreters.engine import Engine
 from interpreters.outcome import Verification
 from interpreters.places import Place, arriving
 from interpreters.proof import Progress, verify
 from interpreters.store import Batch, Store
-from interpreters.unsealed import restored
+from interpreters.unsealed import agreed, restored
 from ironsecrets.errors import IntegrityError, VaultBusy
 from ironsecrets.header import header_digest
 from ironsecrets.identifiers import Digest
@@ -66,7 +65,7 @@ def transfer(engine: Engine, target: Store, progress: Progress | None = None) ->
         with same_keys(engine, target) as copy:
             if copy is None:
                 raise _Changed
-            shown = verified(copy, progress, "what arrived")
+            shown = agreed(verify(copy, progress), "what arrived")
     except IntegrityError:
         check()
         raise
@@ -108,17 +107,6 @@ def _sent(target: Store, batch: Batch) -> None:
 def _chunks(values: Iterator[_T]) -> Iterator[list[_T]]:
     while chunk := list(islice(values, CHUNK)):
         yield chunk
-
-
-def verified(engine: Engine, progress: Progress | None, what: str) -> Verification:
-    """What verification shows, or :class:`IntegrityError`."""
-    match verify(engine, progress):
-        case Success(shown):
-            return shown
-        case Failure(divergence):
-            raise IntegrityError(f"{what} does not verify: {divergence.line()}")
-        case _:
-            raise AssertionError
 
 
 @contextmanager

@@ -29,13 +29,13 @@ def found(result: Result[_T, Tampered]) -> _T:
             raise AssertionError
 
 
-def agreed(result: Result[_T, Divergence]) -> _T:
-    """The value, or :class:`IntegrityError` naming where the log diverges."""
+def agreed(result: Result[_T, Divergence], what: str = "") -> _T:
+    """The value, or :class:`IntegrityError` naming where the log diverges, and ``what`` does not verify therefore."""
     match result:
         case Success(value):
             return value
         case Failure(divergence):
-            raise IntegrityError(divergence.line())
+            raise IntegrityError(f"{what} does not verify: {divergence.line()}" if what else divergence.line())
         case _:
             raise AssertionError
 

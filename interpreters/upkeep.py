@@ -12,11 +12,12 @@ from interpreters.conversions import accepted
 from interpreters.derivation import Credential
 from interpreters.engine import Engine
 from interpreters.genesis import unlock
-from interpreters.moving import ATTEMPTS, migrate, same_keys, verified
+from interpreters.moving import ATTEMPTS, migrate, same_keys
 from interpreters.outcome import Prepared, Verification
 from interpreters.places import Place, check_free, gone, making
-from interpreters.proof import Progress, show
+from interpreters.proof import Progress, show, verify
 from interpreters.sqlite_store import SqliteStore
+from interpreters.unsealed import agreed
 from interpreters.witness import Witness
 from ironsecrets.errors import VaultBusy, VaultError
 from ironsecrets.identifiers import Digest
@@ -59,7 +60,7 @@ def backup(engine: Engine, target: Path, progress: Progress | None = None) -> Ba
             try:
                 with same_keys(engine, copy) as again:
                     if again is not None:
-                        shown = verified(again, progress, "the backup")
+                        shown = agreed(verify(again, progress), "the backup")
                         break
             finally:
                 copy.close()
@@ -124,7 +125,7 @@ def _put_back(
     try:
         engine = unlock(store, credential, checkpoint=checkpoint)
         try:
-            shown = verified(engine, progress, "the backup")
+            shown = agreed(verify(engine, progress), "the backup")
             if witness is not None:
                 show(engine, witness)
             log = engine.state.log
